@@ -58,9 +58,9 @@ def _read_rows(connection: Connection, model: Model, layer: int) -> None:
     t, p, e = tables.top_token_rows.c, tables.property_effects.c, tables.example_rows.c
     assert model.dataset_id is not None
     for query in (
-        select(t.neuron_id, t.list_id, t.token_id, t.cosine).where(t.rank < 10),
+        select(t.neuron_id, t.list_id, t.token_id, t.scaled_cosine).where(t.rank < 10),
         select(p.neuron_id, p.property_id, p.effect),
-        select(e.neuron_id, e.list_id, e.rank, e.text_id, e.position, e.value),
+        select(e.neuron_id, e.list_id, e.rank, e.text_id, e.position, e.scaled_value),
     ):
         read_numbers(
             connection, query.where(match_neurons(query.selected_columns[0], model, layer))

@@ -40,6 +40,7 @@ from neurondb.writing import datasets, indexes, models
 from neurondb.writing import vocabulary as vocabulary_rows
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step, StepWriter
+from neurondb.writing.packing import pack_after_load
 from neurondb.writing.weights import write_classes, write_weights
 
 Reals = NDArray[np.float64]
@@ -364,6 +365,11 @@ def build(file: Path, fictions: Iterable[Fiction]) -> Build:
         _Builder(engine, fiction, times).run()
     started = time.perf_counter()
     indexes.finish_load(engine)
+    indexed = time.perf_counter()
+    times["packed"] = StageTime(writing=0)
+    for line in pack_after_load(engine):
+        print(line)
+    times["packed"].writing = time.perf_counter() - indexed
     engine.dispose()
-    times["index, statistics"] = StageTime(writing=time.perf_counter() - started)
+    times["index, statistics"] = StageTime(writing=indexed - started)
     return times

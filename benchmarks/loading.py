@@ -14,10 +14,10 @@ import numpy as np
 
 from neurondb import migrate
 from neurondb.schema import tables
-from neurondb.writing.rows import insert_columns, transaction
+from neurondb.writing.rows import insert_columns, scale, transaction
 
 N_NEURONS, N_LISTS, K = 8192, 12, 16
-COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "cosine")
+COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "scaled_cosine")
 
 
 def layer_columns(layer: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -28,7 +28,9 @@ def layer_columns(layer: int, rng: np.random.Generator) -> dict[str, np.ndarray]
         "list_id": np.tile(np.repeat(np.arange(N_LISTS), K), N_NEURONS),
         "rank": np.tile(np.arange(K), N_NEURONS * N_LISTS),
         "token_id": rng.integers(0, 128_256, n_rows),
-        "cosine": rng.standard_normal(n_rows).astype(np.float32),
+        "scaled_cosine": scale(
+            rng.normal(0, 0.1, n_rows).astype(np.float32), tables.top_token_rows.c.scaled_cosine
+        ),
     }
 
 

@@ -1,11 +1,12 @@
 """Matching the neurons of two models against the bare forward passes and matrix products.
 
-    python -m benchmarks.universality smollm2-135m --layers 6 --texts 16
+    python -m benchmarks.universality smollm2-135m --layers 6 --texts 16 [--sign-cases]
 
 Two checkpoints of the published shape with random weights run over the same random tokens. Bare are
 the forward passes of both, up to the last MLP, and the products in float64 that the correlations
 are made of, n · d_mlp² for each pair of layers compared and for the second moments of each layer.
-What ours adds to that are hooks, the choice of tokens, conversions and the other sums. At the end
+What ours adds to that are hooks, the choice of tokens, conversions and the other sums. With sign
+cases each pair and each layer has five such products, over all tokens and in each case. At the end
 correlations are made of the sums once: beside that stand its products, d_mlp³ for each pair and
 each layer. Prints medians of alternating repeats in seconds of the processor, and ratios.
 """
@@ -29,6 +30,8 @@ from ingest.relations.universality.comparison import Side, add_pass
 from ingest.relations.universality.layer_pairs import Pass, pair_layers, plan_passes
 from ingest.relations.universality.matching import Matcher
 from ingest.relations.universality.products import PassSums
+from neurondb.schema.codes import GATED_CASES
+from neurondb.schema.tables.families import ALL_CASES
 
 CPU = torch.device("cpu")
 
@@ -47,15 +50,19 @@ class Nothing:
 class Subject:
     """Two random models, their texts, and what one pass compares."""
 
-    def __init__(self, shape: Shape, n_layers: int, n_texts: int, length: int) -> None:
+    def __init__(
+        self, shape: Shape, n_layers: int, n_texts: int, length: int, *, sign_cases: bool
+    ) -> None:
         self.shape = shape
         self.models = (self._write(shape, n_layers, 0), self._write(shape, n_layers, 1))
         draw = np.random.default_rng(0)
         ids = [draw.integers(0, shape.d_vocab, length) for _ in range(n_texts)]
         places = [np.arange(1, length) for _ in ids]
         self.texts = AlignedTexts(ids, ids, places, places, TOKENS, 0)
+        self.signs = np.ones((n_layers, shape.d_mlp))
+        cases = (ALL_CASES, *GATED_CASES) if sign_cases else (ALL_CASES,)
         (self.chosen,) = plan_passes(
-            pair_layers(n_layers, n_layers, 1), shape.d_mlp, shape.d_mlp, 1e12
+            pair_layers(n_layers, n_layers, 1), shape.d_mlp, shape.d_mlp, 1e12, cases
         )
 
     def _write(self, shape: Shape, n_layers: int, seed: int) -> Forward:
@@ -66,7 +73,8 @@ class Subject:
 
     def add(self) -> PassSums:
         """Do what the job does in one pass."""
-        return add_pass(*self.models, self.texts, self.chosen, _advance)
+        signs = (self.signs, self.signs)
+        return add_pass(*self.models, self.texts, self.chosen, _advance, signs)
 
     def run_forward(self) -> None:
         """Run both models up to the last MLP, and nothing else."""
@@ -97,8 +105,7 @@ def _advance(n: int, detail: str = "") -> None:
 
 def finish(subject: Subject, sums: PassSums) -> None:
     """Make correlations of sums, which are used up."""
-    signs = np.ones((subject.models[0].architecture.n_layers, subject.shape.d_mlp))
-    Matcher(signs, signs, seed=0).take(sums)
+    Matcher(subject.signs, subject.signs, seed=0).take(sums)
 
 
 def measure(call: Callable[[], object]) -> float:
@@ -117,8 +124,11 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=16)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sign-cases", action="store_true")
     asked = parser.parse_args()
-    subject = Subject(SHAPES[asked.shape], asked.layers, asked.texts, asked.length)
+    subject = Subject(
+        SHAPES[asked.shape], asked.layers, asked.texts, asked.length, sign_cases=asked.sign_cases
+    )
     seconds: dict[str, list[float]] = {}
     for _ in range(asked.repeats):
         for name in ("run_forward", "multiply", "add", "multiply_at_end"):
@@ -127,7 +137,8 @@ def main() -> None:
         seconds.setdefault("finish", []).append(measure(partial(finish, subject, sums)))
     found = {name: statistics.median(values) for name, values in seconds.items()}
     chosen: Pass = subject.chosen
-    print(f"{subject.texts.n_tokens} tokens, {len(chosen.tiles)} pairs of layers")
+    n_products = len(chosen.tiles) + len(chosen.second_moments)
+    print(f"{subject.texts.n_tokens} tokens, {n_products} products")
     for name, value in found.items():
         print(f"{name:16} {value:8.2f} s")
     bare = found["run_forward"] + found["multiply"]

@@ -85,6 +85,7 @@ SHOWN: Final[dict[str, dict[str, Any]]] = {
 }
 """Figure → its parameters, in the order of the page."""
 LEFT_OUT: Final = {
+    "universality-cases": "of sign cases, which `neurondb universality --sign-cases` matches too",
     "class-paths": "of a series of models that were compared",
     "series-moved": "of a series of models that were compared",
     "series-medians": "of a series of models that were compared",

@@ -1,6 +1,6 @@
 """Write the reference pages that follow from the code; --check only tells whether they do.
 
-python docs/generate.py            writes docs/{cli,figures,schema}.md and db/metadata.yaml
+python docs/generate.py            writes docs/{cli,figures,schema,sizes}.md and db/metadata.yaml
 python docs/generate.py --check    exits with 1 when one of them is not up to date
 """
 
@@ -9,14 +9,17 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from sqlalchemy import Column, Table
 
 from neurondb.cli import cli
+from neurondb.contracts.ingest import LEAN_LIST
 from neurondb.explore.metadata import format_yaml as datasette_metadata
 from neurondb.figures.documentation import make_markdown as figures_page
 from neurondb.schema import VIEWS, metadata
+from neurondb.writing import sizes
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 88
@@ -101,10 +104,55 @@ def _column(column: Column[object]) -> str:
     return f"| {name} | {meaning}{refers} |"
 
 
+SIZE_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "by default": {},
+    "`--top-k 8`": {"top_k": 8},
+    "`--lean`": {"lean": True},
+    "`--lean --top-k 4`": {"lean": True, "top_k": 4},
+}
+
+
+def sizes_page() -> str:
+    """Return how large a database becomes, by model and options."""
+    lines = ["| model | neurons | " + " | ".join(SIZE_OPTIONS) + " |", "|---|--:|--:|--:|--:|--:|"]
+    for shape in sizes.SHAPES:
+        estimates = (sum(sizes.estimate_sizes(shape, **o).values()) for o in SIZE_OPTIONS.values())
+        cells = " | ".join(f"{estimate / 1e9:.1f} GB" for estimate in estimates)
+        lines.append(f"| {shape.name} | {shape.n_neurons:,} | {cells} |")
+    shape = sizes.SHAPES[2]
+    by_size = sorted(sizes.estimate_sizes(shape).items(), key=lambda item: -item[1])
+    tables = ["| table | rows a neuron | bytes a row | GB |", "|---|--:|--:|--:|"]
+    tables += [_size_line(table, size, shape) for table, size in by_size]
+    parts = [
+        "# How large a database becomes",
+        "Generated from `neurondb/writing/sizes.py` by `python docs/generate.py`: rows a neuron "
+        "times measured bytes a row, indexes included, of a SQLite file as `ingest` leaves it. "
+        "Texts come to two and a half times their length on top, with their token ids and their "
+        "index of words. Traces, controls, statistics by token, labels, neighbours, heads, "
+        "families and runs are extra.",
+        "\n".join(lines),
+        "An ungated neuron has two vectors and two sign cases: about half. `--lean` keeps every "
+        "number of every neuron and shortens what lists pages show: "
+        f"{LEAN_LIST} tokens, {LEAN_LIST} examples of hook_post in each sign case and of no other "
+        "quantity, no histograms. `--top-k K` sets the length of token lists: a token more is "
+        f"{sizes.BYTES_A_ROW[sizes.TOP_TOKENS] * 12 / 1000:.2f} kB a neuron.",
+        f"Of {shape.name}, by table:",
+        "\n".join(tables),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _size_line(table: str, size: float, shape: sizes.Shape) -> str:
+    each = sizes.BYTES_A_ROW[table]
+    rows = f"{size / each / shape.n_neurons:.3g}" if table != "tokens" else "a row a token"
+    return f"| `{table}` | {rows} | {each:g} | {size / 1e9:.2f} |"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli_page,
     "docs/figures.md": figures_page,
     "docs/schema.md": schema_page,
+    "docs/sizes.md": sizes_page,
     "db/metadata.yaml": datasette_metadata,
 }
 

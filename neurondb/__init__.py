@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from neurondb.api import (
         Database,
         MissingExtraError,
+        Neuron,
         NeuronDBError,
+        NeuronGroup,
         Result,
+        StoredModel,
         ingest,
         open,  # noqa: A004
     )
@@ -28,8 +31,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Database",
     "MissingExtraError",
+    "Neuron",
     "NeuronDBError",
+    "NeuronGroup",
     "Result",
+    "StoredModel",
     "__version__",
     "ingest",
     "open",

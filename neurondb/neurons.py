@@ -1,6 +1,8 @@
 """How neurons and layers are written, and the one place where that is read.
 
-A neuron is `L.N`: its layer and its number there, both counted from 0, such as `31.9634`. A list
+A neuron is `L.N`: its layer and its number there, both counted from 0, such as `31.9634`. In a
+layer that is divided into experts it is `L.E.N`, with its expert and its number among that expert's
+neurons; `L.N`, with its number in the whole layer, means it too. A list
 has commas or blanks between neurons. A neuron of a certain model is `MODEL/L.N` or `MODEL L.N`.
 Layers are `0-3,7,-1`: numbers, and ranges with both ends; negative ones count from the last layer.
 
@@ -18,7 +20,7 @@ LARGEST_NUMBER: Final = 2**63 - 1
 """The largest integer that a column holds."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
-_NUMBERS: Final = r"([0-9]{1,19})\.([0-9]{1,19})"
+_NUMBERS: Final = r"([0-9]{1,19})\.([0-9]{1,19})(?:\.([0-9]{1,19}))?"
 _NEURON: Final = re.compile(_NUMBERS)
 _NEURON_AT_END: Final = re.compile(rf"{_NUMBERS}\Z")
 _LAYERS: Final = re.compile(r"(-?[0-9]{1,4})(?:(?:-|\.\.)(-?[0-9]{1,4}))?")
@@ -28,15 +30,21 @@ _LONGEST_QUOTE: Final = 80
 
 
 class NeuronPlace(NamedTuple):
-    """A neuron's place in a model: its layer, and its number there, both from 0."""
+    """A neuron's place in a model: its layer, and its number there, both from 0.
+
+    With an expert, `neuron` is the number among the neurons of that expert.
+    """
 
     layer: int
     neuron: int
+    expert: int | None = None
 
     @property
     def name(self) -> str:
-        """The neuron as people write it, `L.N`."""
-        return f"{self.layer}.{self.neuron}"
+        """The neuron as people write it, `L.N` or `L.E.N`."""
+        if self.expert is None:
+            return f"{self.layer}.{self.neuron}"
+        return f"{self.layer}.{self.expert}.{self.neuron}"
 
 
 class NamedNeuron(NamedTuple):
@@ -54,7 +62,7 @@ def match_number(text: str) -> int | None:
 
 
 def match_neuron(text: str) -> NeuronPlace | None:
-    """Return the neuron that `31.9634` names, or None for any other text.
+    """Return the neuron that `31.9634` or `31.5.963` names, or None for any other text.
 
     Blanks around it do not count.
     """
@@ -69,7 +77,9 @@ def parse_neuron(text: str) -> NeuronPlace:
     """
     place = match_neuron(text)
     if place is None:
-        raise UsageError(f"{_quote(text)} is not LAYER.NEURON, like 31.9634")
+        raise UsageError(
+            f"{_quote(text)} is not LAYER.NEURON, like 31.9634, nor LAYER.EXPERT.NEURON"
+        )
     return place
 
 
@@ -123,8 +133,10 @@ def _parse_layer_range(part: str) -> range:
 def _place(match: re.Match[str] | None) -> NeuronPlace | None:
     if match is None:
         return None
-    place = NeuronPlace(int(match[1]), int(match[2]))
-    return place if max(place) <= LARGEST_NUMBER else None
+    numbers = [int(number) for number in match.groups() if number is not None]
+    if max(numbers) > LARGEST_NUMBER:
+        return None
+    return NeuronPlace(numbers[0], numbers[-1], numbers[1] if len(numbers) > 2 else None)
 
 
 def _quote(text: str) -> str:

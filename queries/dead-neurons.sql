@@ -3,7 +3,7 @@
 --   those whose hook_post was never positive.
 -- needs: activations
 -- param model = null: model, only this model
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, n.layer, k.name AS class, c.in_out,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, n.layer, k.name AS class, c.in_out,
        n.out_norm, a.n_tokens, a.post_mean
 FROM models m
 JOIN activation_stats a ON a.dataset_id = m.dataset_id

@@ -8,7 +8,7 @@
 -- param near_zero = 0.1: number, |cos(gate, in)| at most
 -- param overlap = 0.1: number, Jaccard overlap at least
 -- param limit = 50: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, c.gate_in,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, c.gate_in,
        CASE d.relative_sign WHEN 1 THEN '+' ELSE '-' END AS sign,
        -- of two lists of k that share s tokens the overlap is s / (2k − s)
        CAST(ROUND(2 * d.k * d.jaccard / (1 + d.jaccard)) AS INTEGER) AS shared_tokens, d.jaccard

@@ -29,7 +29,7 @@ WITH shown AS (
     FROM shown s
     JOIN neuron_attributions e ON e.run_id = s.run_id AND e.metric = CAST(:metric AS TEXT)
 )
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class,
        MAX(CASE e.condition WHEN 'always' THEN e.mean END) AS always,
        MAX(CASE e.condition WHEN 'gate+_post+' THEN e.mean END) AS "gate+_post+",
        MAX(CASE e.condition WHEN 'gate+_post-' THEN e.mean END) AS "gate+_post-",

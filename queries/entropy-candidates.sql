@@ -10,7 +10,7 @@
 -- param max_variance = null: number, variance of cos(U, out) at most
 -- param min_null_share = null: number, share of ‖out‖ in the null directions at least
 -- param limit = 20: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, n.out_norm, o.variance AS out_variance,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, n.out_norm, o.variance AS out_variance,
        o.dot_variance AS out_dot_variance, o.null_share,
        n.out_norm / SQRT(NULLIF(o.variance, 0)) AS score
 FROM models m

@@ -7,7 +7,7 @@
 -- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, h.side, h.probability, h.normalised,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, h.side, h.probability, h.normalised,
        k.name AS class
 FROM tokens t
 JOIN models m ON m.model_id = t.model_id

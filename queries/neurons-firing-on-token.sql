@@ -23,7 +23,7 @@ WITH found AS (
     ORDER BY r.count DESC, r.rank, r.neuron_id, r.list_id
     LIMIT :limit
 )
-SELECT f.model, n.layer || '.' || n.neuron AS name, f.sign_case, f.count, p.list_size, p.value,
+SELECT f.model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, f.sign_case, f.count, p.list_size, p.value,
        k.name AS class
 FROM found f
 JOIN peak_tokens p ON p.neuron_id = f.neuron_id AND p.dataset_id = f.dataset_id

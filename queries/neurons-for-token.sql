@@ -8,8 +8,10 @@
 -- param direction = "top": choice(top, bottom), largest or smallest cosines
 -- param basis = "unembed": choice(unembed, embed), by which matrix
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, l.vector, r.rank, r.cosine,
-       r.cosine * CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
+SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       l.vector, r.rank, r.scaled_cosine / 2147483648.0 AS cosine,
+       r.scaled_cosine / 2147483648.0 * CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                 ELSE n.out_norm END
                 * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END AS dot,
        k.name AS class
@@ -25,5 +27,5 @@ LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = q.class_id
 WHERE t.token = :token
   AND (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))
-ORDER BY r.rank, ABS(r.cosine) DESC, n.neuron_id, l.vector
+ORDER BY r.rank, ABS(r.scaled_cosine) DESC, n.neuron_id, l.vector
 LIMIT :limit

@@ -9,7 +9,7 @@
 -- param metric = "loss": choice(loss, entropy, rank, scale), what to measure by
 -- param direction = "rises": choice(rises, falls), what the metric does without the neuron
 -- param limit = 50: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class, e.metric, e.mean,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, e.metric, e.mean,
        e.std, e.changed, e.n AS n_tokens,
        (SELECT a.mean FROM neuron_attributions a
         JOIN ablation_runs w ON w.run_id = a.run_id

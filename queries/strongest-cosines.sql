@@ -10,7 +10,7 @@ WITH chosen AS (
                                     WHEN 'in_out' THEN c.in_out END AS cosine
     FROM cosines c
 )
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, x.pair, x.cosine, k.name AS class,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, x.pair, x.cosine, k.name AS class,
        r.low AS random_low, r.high AS random_high
 FROM models m
 JOIN neurons n ON n.model_id = m.model_id

@@ -9,7 +9,7 @@
 -- param direction = "suppressed": choice(suppressed, promoted), which way
 -- param min_effect = 1: number, standard deviations at least
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, p.name AS property, e.effect,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, p.name AS property, e.effect,
        e.inside_mean, e.outside_mean, k.name AS class
 FROM properties p
 JOIN property_effects e ON e.property_id = p.property_id

@@ -23,9 +23,9 @@ WITH shown AS (
     GROUP BY u.run_id, u.neuron_id
     HAVING AVG(u.correlation) - AVG(u.baseline) > :excess
 )
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class, e.excess, e.n_models,
+SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, e.excess, e.n_models,
        e.highest AS largest_correlation, o.name AS other_model,
-       b.layer || '.' || b.neuron AS best_name, e.lowest AS smallest_correlation, e.baseline
+       b.layer || '.' || COALESCE(b.expert || '.' || b.expert_neuron, '' || b.neuron) AS best_name, e.lowest AS smallest_correlation, e.baseline
 FROM excesses e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id

@@ -71,6 +71,8 @@ class CountedBatch:
     """The place of each text's label, −1 for none."""
     segments: TokenSegments | None = None
     """Where the tokens stand of which statistics are wanted."""
+    places: Int[Tensor, "texts positions"] | None = None
+    """Where tokens stand in their texts, if columns are not positions: tokens of one expert."""
 
     @classmethod
     def from_batch(
@@ -98,6 +100,7 @@ class CountedBatch:
     def drawn_tokens(self) -> Int[Tensor, "2 tokens"]:
         """Texts and positions of the tokens that enter the histograms."""
         positions = torch.arange(self.counted.shape[1], device=self.counted.device)
+        positions = positions if self.places is None else self.places
         due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
         return (self.counted & due).nonzero().T.contiguous()
 
@@ -106,6 +109,16 @@ class CountedBatch:
         """Texts and positions of a few tokens that count, from everywhere in the batch."""
         counted_tokens = self.counted.nonzero().T
         return counted_tokens[:, :: -(-counted_tokens.shape[1] // CENTRE_TOKENS) or 1].contiguous()
+
+    def find_positions(
+        self, columns: Int[Tensor, "*peaks"], texts: Int[Tensor, "*peaks"]
+    ) -> Int[Tensor, "*peaks"]:
+        """Return the positions in their texts of the tokens in some columns of the batch."""
+        if self.places is None:
+            return columns
+        # Where there is no peak, none of the columns may be what is given.
+        within = columns.long().clamp(max=self.places.shape[1] - 1)
+        return self.places[texts, within].to(columns.dtype)
 
 
 @dataclass
@@ -123,6 +136,7 @@ class LayerSummary:
         drawn: texts drawn at random, where control examples are wanted.
         seed: the seed of that draw.
         by_token: sums by token, where statistics by token are wanted.
+        router_weight: sum of what the router multiplied outputs by, of neurons of one expert.
     """
 
     kind: NeuronKind
@@ -135,6 +149,7 @@ class LayerSummary:
     drawn: BestTexts | None = None
     seed: int = 0
     by_token: TokenSums | None = None
+    router_weight: Float[Tensor, ""] | None = None
     _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
 
     @classmethod
@@ -202,7 +217,10 @@ class LayerSummary:
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
         inputs = (kind, activation, activations, sign, counted, peaks)
-        finder = _PeakFinder(kernels, *inputs, sums.positions)
+        if sums.positions is not None:
+            texts = torch.arange(len(counted), device=counted.device)[:, None]
+            sums = sums._replace(positions=batch.find_positions(sums.positions, texts))
+        finder = _PeakFinder(kernels, *inputs, sums.positions, batch)
         ordinals = batch.batch.ordinals
         known_positions, scores = sums.positions, score_by_size(peaks)
         self.best.add(scores, peaks, ordinals, finder.positions, known_positions, kernels.insert)
@@ -240,6 +258,7 @@ class LayerSummary:
         scores = scores * batch.counted.any(1)[:, None]
 
         first = batch.counted.byte().argmax(1)
+        first = batch.find_positions(first, torch.arange(len(first), device=first.device))
 
         def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
@@ -273,6 +292,8 @@ class LayerSummary:
             self.drawn.merge(other.drawn)
         if self.by_token is not None and other.by_token is not None:
             self.by_token.merge(other.by_token)
+        if self.router_weight is not None and other.router_weight is not None:
+            self.router_weight = self.router_weight + other.router_weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the summary by name, as a summary file stores it."""
@@ -288,6 +309,7 @@ class LayerSummary:
             "counts": self.counts,
             "by_label": self.by_label,
             **({} if self.by_token is None else self.by_token.tensors()),
+            **({} if self.router_weight is None else {"router_weight": self.router_weight}),
         }
 
     @classmethod
@@ -313,6 +335,7 @@ class LayerSummary:
             texts("drawn") if "drawn.key" in tensors else None,
             seed,
             TokenSums.from_tensors(tensors),
+            tensors.get("router_weight"),
         )
 
     def record(self) -> ActivationsRecord:
@@ -371,14 +394,18 @@ class _PeakFinder:
     peaks: Tensor
     all_positions: Tensor | None
     """The positions of all peaks, once one pass has found them; None before."""
+    batch: CountedBatch
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self.all_positions = self.kernels.find_peak_positions(*inputs)
+            columns = self.kernels.find_peak_positions(*inputs)
+            rows = torch.arange(len(self.counted), device=columns.device)[:, None]
+            self.all_positions = self.batch.find_positions(columns, rows)
         if self.all_positions is not None:
             return self.all_positions[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([gather_peak_positions(*inputs, part) for part in parts])
+        columns = torch.cat([gather_peak_positions(*inputs, part) for part in parts])
+        return self.batch.find_positions(columns, texts)

@@ -28,7 +28,7 @@ from ingest.families import choose_layout
 from ingest.families.architecture import Architecture, LayerWeights, Norm
 from ingest.families.layout import Layout, Shapes
 from ingest.families.settings import Settings
-from neurondb.errors import CheckpointError
+from neurondb.errors import CheckpointError, UnsupportedModelError
 
 __all__ = ["Architecture", "Checkpoint", "LayerWeights", "Norm"]
 
@@ -81,7 +81,7 @@ class Checkpoint:
         for shapes in _needed(layout, root, (embedding, head)):
             _check_shapes(path, shapes, tensor_files)
         tied = layout.architecture.tied and _is_tied(tensor_files, embedding, head)
-        block = layout.block_shapes(root + layout.block.format(0))
+        block = layout.block_shapes(root + layout.block.format(0), 0)
         matrices = [name for name, shape in block.items() if len(shape) > 1]
         return cls(
             path,
@@ -117,8 +117,8 @@ class Checkpoint:
             last = self.architecture.n_layers - 1
             raise CheckpointError(f"{self.path} has layers 0 to {last}, no layer {index}")
         prefix = self._root + self._layout.block.format(index)
-        tensors = self._read(self._layout.block_shapes(prefix))
-        return self._layout.select_block(tensors, prefix)
+        tensors = self._read(self._layout.block_shapes(prefix, index))
+        return self._layout.select_block(tensors, prefix, index)
 
     def read_embedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """Return the embedding E as it is stored; CheckpointError for NaN or infinity in it."""
@@ -171,7 +171,7 @@ class Checkpoint:
         They are mapped into memory, and no value is checked: a NaN is not refused.
         """
         prefix = self._root + self._layout.block.format(index)
-        tensors = self._tensor_files.read(self._layout.block_shapes(prefix))
+        tensors = self._tensor_files.read(self._layout.block_shapes(prefix, index))
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
     def read_ends(self) -> tuple[Tensor, Tensor]:
@@ -246,6 +246,11 @@ def _open_gguf(path: Path) -> _Files:
     sidecar = ensure_sidecar(file)
     config = read_config(sidecar)
     layout = choose_layout(Settings(config, str(path)))
+    if layout.experts is not None:
+        raise UnsupportedModelError(
+            f"{path}: mixtures of experts are read from hub directories, not from GGUF files; take"
+            " the model's repository with safetensors"
+        )
     tensors = GgufTensors(file, layout)
     tensor_files = TensorFiles.from_gguf(file, tensors)
     return _Files(sidecar, config, layout, tensor_files, {}, tensors.list_types(), file.file_type)
@@ -262,7 +267,7 @@ def _find_root(path: Path, layout: Layout, tensor_files: TensorFiles) -> tuple[s
     if layout.architecture.tied and head is not None:
         for root in layout.roots:
             if not tensor_files.stored.keys().isdisjoint(
-                layout.block_shapes(root + layout.block.format(0))
+                layout.block_shapes(root + layout.block.format(0), 0)
             ):
                 return root, head
     raise CheckpointError(f"{path} stores no embedding (looked for {', '.join(names)})")
@@ -283,7 +288,7 @@ def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iter
     sizes = layout.architecture
     yield {name: (sizes.d_vocab, sizes.d_model) for name in vocabulary if name is not None}
     for index in range(sizes.n_layers):
-        yield layout.block_shapes(root + layout.block.format(index))
+        yield layout.block_shapes(root + layout.block.format(index), index)
     if layout.final_norm is not None:
         yield layout.final_norm.shapes(root, sizes)
 

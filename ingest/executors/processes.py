@@ -28,6 +28,7 @@ COMMAND: Final = "import sys; from ingest.executors.child import serve; serve(sy
 ENDED: Final = "ended"
 """First part of what is read where a process has ended."""
 THREADS: Final = "OMP_NUM_THREADS"
+"""The variable by which a user says how many threads a process has."""
 
 
 class _Child:

@@ -7,6 +7,8 @@ computation writes nothing, and what its shards come to is the same wherever the
 from __future__ import annotations
 
 import logging
+import math
+import os
 import pickle
 import socket
 import uuid
@@ -19,6 +21,7 @@ import ray.exceptions
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ingest.executors.processes import THREADS
 from ingest.executors.protocol import Computation, Listener, ShardCounts
 from ingest.executors.ray_task import Outcome, Reports, compute_shard
 from ingest.forward.devices import pick_device
@@ -36,6 +39,8 @@ CONNECT_SECONDS: Final = 10.0
 class RayExecutor:
     """Computes on the machines of a Ray cluster: a task a card, or a machine where none has cards.
 
+    Without cards, OMP_NUM_THREADS says how many processors a task has, if not all of a machine's.
+
     Args:
         address: Of a cluster; None takes the one that runs on this machine, or starts one.
         kind: `cuda` or `cpu`; None is cuda where the cluster has cards.
@@ -50,15 +55,13 @@ class RayExecutor:
         n_cards = sum(int(node.get("GPU", 0)) for node in nodes)
         self._kind = kind or ("cuda" if n_cards else "cpu")
         processors = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-        n_workers = n_cards if self._kind == "cuda" else len(processors)
+        needed = min(_count_processors(), *processors) if processors else 0
+        n_workers = n_cards if self._kind == "cuda" else sum(n // needed for n in processors)
         if not n_workers:
             self.close()
             raise IngestError(f"the Ray cluster has no {self._kind} device to compute on")
-        # A machine without cards runs one task, which has all its processors.
         self._needs = (
-            {"num_gpus": 1, "num_cpus": 1}
-            if self._kind == "cuda"
-            else {"num_cpus": min(processors)}
+            {"num_gpus": 1, "num_cpus": 1} if self._kind == "cuda" else {"num_cpus": needed}
         )
         self._devices = (self._kind,) * n_workers
         self._reports: Any = None
@@ -139,6 +142,12 @@ class RayExecutor:
         if self._connected:
             ray.shutdown()
             self._connected = False
+
+
+def _count_processors() -> int | float:
+    """Return how many processors a task without a card is to have; all of a machine's, inf."""
+    threads = os.environ.get(THREADS, "")
+    return int(threads) if threads.isdecimal() and int(threads) else math.inf
 
 
 def _connect(address: str | None) -> bool:

@@ -14,8 +14,10 @@ from ingest.families import (
     gemma2,
     gpt2,
     gpt_neox,
+    gpt_oss,
     gptj,
     llama,
+    mixtures,
     olmo,
     olmo2,
     opt,
@@ -28,7 +30,7 @@ from ingest.families.layout import Layout
 from ingest.families.settings import Settings
 from neurondb.errors import UnsupportedModelError
 
-__all__ = ["FAMILIES", "choose_layout"]
+__all__ = ["FAMILIES", "MIXTURES", "choose_layout"]
 
 _MODULES = (
     bloom,
@@ -36,8 +38,10 @@ _MODULES = (
     gemma2,
     gpt2,
     gpt_neox,
+    gpt_oss,
     gptj,
     llama,
+    mixtures,
     olmo,
     olmo2,
     opt,
@@ -50,6 +54,9 @@ _MODULES = (
 FAMILIES: Mapping[str, Callable[[Settings], Layout]] = {
     model_type: module.layout for module in _MODULES for model_type in module.MODEL_TYPES
 }
+
+MIXTURES = frozenset({*gpt_oss.MODEL_TYPES, *mixtures.MODEL_TYPES})
+"""The mixtures of experts among them."""
 
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
@@ -67,8 +74,8 @@ def choose_layout(settings: Settings) -> Layout:
 
     Raises:
         CheckpointError: The configuration lacks a value or holds an impossible one.
-        UnsupportedModelError: There is no adapter: the model is a mixture of experts, an encoder,
-            quantised, or of an unknown `model_type`, which the message names.
+        UnsupportedModelError: There is no adapter: the model is another mixture of experts, an
+            encoder, quantised, or of an unknown `model_type`, which the message names.
     """
     model_type = settings.text("model_type")
     reason = _refusal(settings, model_type)
@@ -79,9 +86,12 @@ def choose_layout(settings: Settings) -> Layout:
 
 def _refusal(settings: Settings, model_type: str) -> str | None:
     experts = next((key for key in EXPERT_KEYS if settings.values.get(key)), None)
-    if experts is not None or "moe" in model_type or model_type == "mixtral":
+    if model_type not in MIXTURES and (experts is not None or "moe" in model_type):
         evidence = f"{experts} = {settings.values[experts]}" if experts else "by its name"
-        return f"is a mixture of experts ({evidence}); only dense models are supported"
+        return (
+            f"is a mixture of experts ({evidence}) without an adapter; supported mixtures are"
+            f" {', '.join(sorted(MIXTURES))}"
+        )
     if model_type in ENCODERS or any(settings.values.get(key) for key in ENCODER_KEYS):
         return "is an encoder; only decoder-only language models are supported"
     if settings.has("quantization_config"):

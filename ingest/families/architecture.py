@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.families.settings import Settings
+from neurondb.experts import Experts
 
 NormKind = Literal["rms", "layer"]
 
@@ -24,11 +25,12 @@ class Architecture:
         activation: transformers' name of the function on the gate (ungated: on the input).
         n_layers: Number of layers.
         d_model: Width of the residual stream.
-        d_mlp: Neurons per layer.
+        d_mlp: Neurons per layer; in a mixture of experts, of the widest layer.
         d_vocab: Rows of the embedding.
         norm: RMSNorm, or LayerNorm, which also subtracts the mean.
         tied: Whether the unembedding is the embedding.
         context: The most positions the model can run; None where the configuration is silent.
+        experts: How its MLPs are divided into experts; None in a dense model.
     """
 
     model_type: str
@@ -41,6 +43,15 @@ class Architecture:
     norm: NormKind
     tied: bool
     context: int | None
+    experts: Experts | None = None
+
+    def count_neurons(self, layer: int) -> int:
+        """Return how many neurons a layer has."""
+        return self.d_mlp if self.experts is None else self.experts.count_neurons(layer)
+
+    def is_divided(self, layer: int) -> bool:
+        """Tell whether a layer's MLP is divided into experts."""
+        return self.experts is not None and self.experts.is_divided(layer)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,8 +18,19 @@ from ingest.families.architecture import Architecture, LayerWeights, Norm
 
 if TYPE_CHECKING:  # which needs this module
     from ingest.families.attention import Attention
+    from ingest.families.experts import ExpertPlaces
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+class NeuronWeights(TypedDict):
+    """The vectors and biases of `LayerWeights`, by its names."""
+
+    gate: Tensor | None
+    in_: Tensor
+    out: Tensor
+    gate_bias: Tensor | None
+    in_bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Matrix:
         bias: Whether the neurons have a bias in `<module>.bias`.
         part: Which of the `parts` equal blocks of rows stacked in the tensor is meant.
         parts: Number of stacked blocks (phi3 keeps gate and up in one tensor).
+        width: Neurons of the module where these are not the d_mlp of a layer.
     """
 
     module: str
@@ -41,10 +53,11 @@ class Matrix:
     bias: bool = False
     part: int = 0
     parts: int = 1
+    width: int | None = None
 
     def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
         """Return the matrix's tensors below `prefix`, each with the shape that the sizes demand."""
-        outer = architecture.d_mlp * self.parts
+        outer = (self.width or architecture.d_mlp) * self.parts
         rows = self.neurons == "rows"
         weight = (outer, architecture.d_model) if rows else (architecture.d_model, outer)
         shapes: Shapes = {f"{prefix}{self.module}.weight": weight}
@@ -119,6 +132,8 @@ class Layout:
         pre_norm: The norm the MLP reads through, if any.
         post_norm: The norm on what the MLP writes, if any.
         final_norm: The norm in front of the unembedding, if any.
+        experts: Where the experts lie of a mixture of experts, whose `gate`, `in_` and `out` are
+            those of its dense layers; None in a dense model.
         attention: Reads the places of its attention (`ingest.families.attention`), which only jobs
             on heads ask for: a configuration need not say what nothing else needs. None where no
             one has said them yet.
@@ -135,26 +150,41 @@ class Layout:
     pre_norm: NormPlace | None
     post_norm: NormPlace | None = None
     final_norm: NormPlace | None
+    experts: ExpertPlaces | None = None
     attention: Callable[[], Attention] | None = None
 
-    def block_shapes(self, prefix: str) -> Shapes:
-        """Return the tensors of the block at `prefix` that are read, each with its shape."""
-        places = (self.gate, self.in_, self.out, self.pre_norm, self.post_norm)
-        shapes: Shapes = {}
-        for place in places:
+    def block_shapes(self, prefix: str, layer: int) -> Shapes:
+        """Return the tensors of a layer that are read, below `prefix`, each with its shape."""
+        experts = self.experts if self.architecture.is_divided(layer) else None
+        matrices = (self.gate, self.in_, self.out) if experts is None else ()
+        shapes: Shapes = {} if experts is None else experts.shapes(prefix, self.architecture)
+        for place in (*matrices, self.pre_norm, self.post_norm):
             shapes |= place.shapes(prefix, self.architecture) if place else {}
         return shapes
 
-    def select_block(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
-        """Return the MLP weights of the block at `prefix` from the tensors that were read of it."""
+    def select_block(self, tensors: Mapping[str, Tensor], prefix: str, layer: int) -> LayerWeights:
+        """Return a layer's MLP weights from the tensors that were read of it, below `prefix`.
+
+        Those of experts are copies, those of other layers views.
+        """
+        experts = self.architecture.experts
+        if self.experts is None or experts is None or layer in experts.dense_layers:
+            vectors = self._select_dense(tensors, prefix)
+        else:
+            vectors = self.experts.select(tensors, prefix, experts)
         return LayerWeights(
+            **vectors,
+            pre_norm=self.pre_norm.select_norm(tensors, prefix) if self.pre_norm else None,
+            post_norm=self.post_norm.select_norm(tensors, prefix) if self.post_norm else None,
+        )
+
+    def _select_dense(self, tensors: Mapping[str, Tensor], prefix: str) -> NeuronWeights:
+        return NeuronWeights(
             gate=self.gate.select_weight(tensors, prefix) if self.gate else None,
             in_=self.in_.select_weight(tensors, prefix),
             out=self.out.select_weight(tensors, prefix),
             gate_bias=self.gate.select_bias(tensors, prefix) if self.gate else None,
             in_bias=self.in_.select_bias(tensors, prefix),
-            pre_norm=self.pre_norm.select_norm(tensors, prefix) if self.pre_norm else None,
-            post_norm=self.post_norm.select_norm(tensors, prefix) if self.post_norm else None,
         )
 
 

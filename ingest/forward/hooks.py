@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ingest.families.architecture import Architecture
 from ingest.families.layout import Layout, Matrix
+from ingest.forward.experts import ExpertActivations, Receive, RunningExperts
 from neurondb.errors import ModelError
 
 Activations = Float[Tensor, "texts positions neurons"]
@@ -49,23 +51,50 @@ class MLPHookPoints:
     out: HookPoint
 
 
-def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints]:
+@dataclass(frozen=True)
+class ExpertHookPoints:
+    """Where the activations of a layer that is divided into experts appear."""
+
+    routed: RunningExperts
+    shared: MLPHookPoints | None
+
+
+def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints | ExpertHookPoints]:
     """Return every layer's modules below `decoder`.
+
+    The routed experts of a mixture run one after another from here on.
 
     Raises:
         ModelError: One is missing, ambiguous, or not of the shape that the layout demands.
     """
     modules = dict(decoder.named_modules())
-    hook_points = []
+    hook_points: list[MLPHookPoints | ExpertHookPoints] = []
     for layer in range(layout.architecture.n_layers):
         block = layout.block.format(layer)
 
         def find_point(matrix: Matrix, block: str = block) -> HookPoint:
             return HookPoint(_module(modules, block, matrix, layout.architecture), matrix)
 
+        if layout.experts is not None and layout.architecture.is_divided(layer):
+            hook_points.append(_find_experts(decoder, layout, block, find_point))
+            continue
         gate = None if layout.gate is None else find_point(layout.gate)
         hook_points.append(MLPHookPoints(gate, find_point(layout.in_), find_point(layout.out)))
     return hook_points
+
+
+def _find_experts(
+    decoder: nn.Module, layout: Layout, block: str, find_point: Callable[[Matrix], HookPoint]
+) -> ExpertHookPoints:
+    places, experts = layout.experts, layout.architecture.experts
+    assert places is not None
+    assert experts is not None
+    module = decoder.get_submodule(block + places.module)
+    shared = None
+    if places.shared is not None:
+        gate, in_, out = map(find_point, places.shared)
+        shared = MLPHookPoints(gate, in_, out)
+    return ExpertHookPoints(RunningExperts(module, places, experts), shared)
 
 
 def _module(
@@ -123,6 +152,34 @@ def hook_activations(
                 hook = keep(name, hook_point.matrix)
                 stack.callback(hook_point.module.register_forward_hook(hook).remove)
         stack.callback(hook_points.out.module.register_forward_pre_hook(deliver).remove)
+        yield
+
+
+@contextmanager
+def hook_experts(
+    hook_points: ExpertHookPoints, shape: tuple[int, int], receive: Receive
+) -> Iterator[None]:
+    """While open, hand `receive` what each expert of the layer does on a batch.
+
+    Args:
+        hook_points: The layer's modules.
+        shape: Texts and positions of the batch.
+        receive: Is called for every expert once, the shared one included, in any order.
+    """
+    number = hook_points.routed.n_experts
+
+    def receive_shared(activations: MLPActivations) -> None:
+        assert activations.gate is not None
+        gate, in_, post = (
+            values.flatten(0, 1) for values in (activations.gate, activations.in_, activations.post)
+        )
+        token = torch.arange(len(post), device=post.device)
+        receive(ExpertActivations(number, token, len(token), None, gate, in_, post))
+
+    with ExitStack() as stack:
+        stack.enter_context(hook_points.routed.receive(receive))
+        if hook_points.shared is not None:
+            stack.enter_context(hook_activations(hook_points.shared, shape, receive_shared))
         yield
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points, hook_activations
+from ingest.forward.experts import ExpertActivations
+from ingest.forward.hooks import (
+    ExpertHookPoints,
+    MLPActivations,
+    MLPHookPoints,
+    find_hook_points,
+    hook_activations,
+    hook_experts,
+)
 from ingest.forward.loading import load_model
 from ingest.forward.spread import find_computing_device
 from ingest.forward.weights_check import refuse_other_weights
@@ -31,6 +39,14 @@ class Consumer(Protocol):
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Take a wanted layer's activations, which are gone afterwards and not to be written to."""
+        ...
+
+
+class ExpertConsumer(Consumer, Protocol):
+    """Something that a forward pass of a mixture of experts feeds."""
+
+    def consume_expert(self, batch: Batch, layer: int, activations: ExpertActivations) -> None:
+        """Take what one expert of a wanted layer did; gone afterwards, not to be written to."""
         ...
 
 
@@ -67,7 +83,7 @@ class Forward:
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
         self._hook_points = find_hook_points(self._decoder, checkpoint.layout)
-        refuse_other_weights(checkpoint, self._model, self._decoder)
+        refuse_other_weights(checkpoint, self._model, self._decoder, self._hook_points)
         self._blocks = [
             self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
             for layer in range(self.architecture.n_layers)
@@ -104,7 +120,22 @@ class Forward:
 
     @property
     def hook_points(self) -> Sequence[MLPHookPoints]:
-        """Every layer's modules at which MLP activations appear."""
+        """Every layer's modules at which MLP activations appear.
+
+        Raises:
+            ModelError: A layer is divided into experts.
+        """
+        dense = [points for points in self._hook_points if isinstance(points, MLPHookPoints)]
+        if len(dense) < len(self._hook_points):
+            raise ModelError(
+                f"model_type '{self.architecture.model_type}': its layers are divided into experts,"
+                " which this cannot look at yet"
+            )
+        return dense
+
+    @property
+    def all_hook_points(self) -> Sequence[MLPHookPoints | ExpertHookPoints]:
+        """Every layer's modules, also of layers that are divided into experts."""
         return self._hook_points
 
     def split_batch(self, batch: Batch) -> list[Batch]:
@@ -158,17 +189,23 @@ class Forward:
         n_texts, n_positions = batch.token_ids.shape
 
         def feed(layer: int, activations: MLPActivations) -> None:
-            next(pending_layers)
             for consumer in consumers:
                 if layer in consumer.layers:
                     consumer.consume(batch, layer, activations)
+            end_layer(layer)
+
+        def end_layer(layer: int) -> None:
+            next(pending_layers)
             if layer == layers[-1]:
                 raise _PassEnded
 
         with ExitStack() as stack:
             for layer in layers:
-                hooks = hook_activations(
-                    self._hook_points[layer], (n_texts, n_positions), partial(feed, layer)
+                points, shape = self._hook_points[layer], (n_texts, n_positions)
+                hooks = (
+                    hook_activations(points, shape, partial(feed, layer))
+                    if isinstance(points, MLPHookPoints)
+                    else _feed_experts(points, batch, layer, consumers, end_layer)
                 )
                 stack.enter_context(hooks)
             if not layers:
@@ -203,6 +240,33 @@ class Forward:
                 f" {option('dtype', 'bfloat16')}, or smaller batches by a smaller"
                 f" {option('max_len')}"
             ) from error
+
+
+def _feed_experts(
+    points: ExpertHookPoints,
+    batch: Batch,
+    layer: int,
+    consumers: Sequence[Consumer],
+    end_layer: Callable[[int], None],
+) -> AbstractContextManager[None]:
+    """Return the hooks that feed a divided layer's experts to all who want it, and then end it."""
+    wanting = [consumer for consumer in consumers if layer in consumer.layers]
+    if not all(hasattr(consumer, "consume_expert") for consumer in wanting):
+        raise ModelError(
+            f"layer {layer} is divided into experts, whose activations this cannot take yet"
+        )
+    n_left = points.routed.n_experts + (points.shared is not None)
+
+    def feed(activations: ExpertActivations) -> None:
+        nonlocal n_left
+        for consumer in wanting:
+            cast("ExpertConsumer", consumer).consume_expert(batch, layer, activations)
+        n_left -= 1
+        if not n_left:
+            end_layer(layer)
+
+    n_texts, n_positions = batch.token_ids.shape
+    return hook_experts(points, (n_texts, n_positions), feed)
 
 
 def _end(*_: object) -> None:

@@ -16,6 +16,7 @@ from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.model import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from neurondb.errors import UnsupportedModelError
 from neurondb.reading.models import Model
 
 
@@ -80,13 +81,26 @@ def open_model(checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float3
 
 
 def open_stored_model(
-    connection: Connection, model: Model, device: str = "cpu", dtype: str = "float32"
+    connection: Connection,
+    model: Model,
+    device: str = "cpu",
+    dtype: str = "float32",
+    *,
+    experts: bool = False,
 ) -> OpenModel:
     """Find the checkpoint that a stored model was read from, and open it as `open_model` does.
 
+    `experts` says that what is to be done can be done with a mixture of experts.
+
     Raises:
+        UnsupportedModelError: when the model is one, and it cannot.
         IngestError: when the checkpoint is no longer where it was or holds other weights, or there
             is no such device or dtype.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
+    if model.experts is not None and not experts:
+        raise UnsupportedModelError(
+            f"{model.name} is a mixture of experts, whose neurons this command cannot work on yet;"
+            " `neurondb ingest`, `verify` and all that asks what is stored can"
+        )
     return open_model(open_stored_checkpoint(connection, model), device, dtype)

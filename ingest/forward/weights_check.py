@@ -7,12 +7,14 @@ were analysed. So rows of all that is analysed are compared wherever a model is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Checkpoint
+from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
 from ingest.forward.spread import read_parameter
 from neurondb.errors import ModelError
 
@@ -20,16 +22,22 @@ N_ROWS: Final = 16
 """How many rows of each matrix are compared: evenly spaced, the first and the last among them."""
 
 
-def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module) -> None:
+def refuse_other_weights(
+    checkpoint: Checkpoint,
+    model: Any,
+    decoder: nn.Module,
+    hook_points: Sequence[MLPHookPoints | ExpertHookPoints],
+) -> None:
     """Make sure that a loaded model has the weights of a checkpoint.
 
-    Rows of the embedding, of the unembedding and of every matrix of every layer's MLP, and the
-    whole of its biases and norms, must be the stored values in the precision that was loaded.
+    Rows of the embedding, of the unembedding and of every matrix of every layer's MLP or experts,
+    and the whole of its biases and norms, must be the stored values in the loaded precision.
 
     Args:
         checkpoint: The checkpoint that was analysed.
         model: The model that transformers loaded.
         decoder: The part of it that holds the layers.
+        hook_points: Every layer's modules; of a layer that is divided, its running experts.
 
     Raises:
         ModelError: A value is another.
@@ -39,7 +47,11 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
     for layer in range(checkpoint.architecture.n_layers):
         place = checkpoint.layout.block.format(layer)
         block = decoder.get_submodule(place.rstrip("."))
-        for name, stored in checkpoint.read_block(layer).items():
+        tensors = checkpoint.read_block(layer)
+        points = hook_points[layer]
+        if isinstance(points, ExpertHookPoints):
+            tensors = _refuse_other_experts(checkpoint, place, tensors, points)
+        for name, stored in tensors.items():
             with read_parameter(block, name) as loaded:
                 if not _same(stored, loaded):
                     raise _other(checkpoint, f"{place}{name}")
@@ -53,6 +65,21 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
         with read_parameter(module, "weight") as loaded:
             if not _same(stored, loaded):
                 raise _other(checkpoint, name)
+
+
+def _refuse_other_experts(
+    checkpoint: Checkpoint, place: str, tensors: dict[str, Tensor], points: ExpertHookPoints
+) -> dict[str, Tensor]:
+    """Compare a layer's routed experts; return the tensors that are not theirs."""
+    places = checkpoint.layout.experts
+    assert places is not None
+    matrices = (places.gate, places.in_, places.out)
+    for expert in range(points.routed.n_experts):
+        for matrix, loaded in zip(matrices, points.routed.vectors(expert), strict=True):
+            if not _same(matrix.select_expert(tensors, "", expert), loaded):
+                raise _other(checkpoint, f"{place}{matrix.tensor.format(expert)}")
+    routed = {m.tensor.format(e) for m in matrices for e in range(points.routed.n_experts)}
+    return {name: tensor for name, tensor in tensors.items() if name not in routed}
 
 
 def _same(stored: Tensor, loaded: Tensor) -> bool:

@@ -124,6 +124,8 @@ class AblationSession:
         texts: TextsRequest,
         machine: tuple[str, str],
         progress: Progress,
+        *,
+        experts: bool = True,
     ) -> "AblationSession":
         """Find the checkpoint and read the texts.
 
@@ -133,6 +135,7 @@ class AblationSession:
             texts: The dataset to read, and how much of it.
             machine: The requested device and dtype.
             progress: Gets a note where texts are cut.
+            experts: Whether what is to be done can be done with a mixture of experts.
 
         Raises:
             IngestError: when the checkpoint is gone or another one, or there is no such device.
@@ -141,7 +144,7 @@ class AblationSession:
             LackingModelError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            opened = open_stored_model(connection, model, *machine)
+            opened = open_stored_model(connection, model, *machine, experts=experts)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
         token_texts = read_texts(engine, texts, tokenizer, opened.architecture, progress.note)

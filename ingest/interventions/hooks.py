@@ -12,51 +12,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
-from ingest.forward.hooks import MLPHookPoints
+from ingest.forward.activation_functions import find_activation
+from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
 from ingest.interventions.condition_mask import mask_untouched
+from ingest.interventions.expert_hooks import change_routed, split_targets
+from ingest.interventions.targets import Targets
 from neurondb.errors import LackingModelError
+from neurondb.experts import Experts
 from neurondb.interventions import ALWAYS, Condition, Hook
 
 ActivationFunction = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Neurons of one layer, and what each is set to.
-
-    Attributes:
-        neurons: Their numbers within the layer, each once.
-        signs: Their canonical signs, 1 or −1 (METHODS §1); ungated neurons have 1.
-        values: The values to set, in canonical sign: one for each, or one row for each text of
-            the batch (a sweep of clamps in one pass). Where NaN stands the neuron stays as it is.
-    """
-
-    neurons: Int[Tensor, " chosen"]
-    signs: Float[Tensor, " chosen"]
-    values: Float[Tensor, " chosen"] | Float[Tensor, "texts chosen"]
-
-    @classmethod
-    def from_value(
-        cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0
-    ) -> Targets:
-        """Return targets that set all of some neurons to one value, in canonical sign."""
-        chosen = torch.tensor(neurons, dtype=torch.int64)
-        return cls(
-            chosen,
-            torch.tensor(signs, dtype=torch.float32),
-            torch.full((len(neurons),), value, dtype=torch.float32),
-        )
-
-    def to(self, device: torch.device) -> Targets:
-        """Return the targets on another device."""
-        tensors = (self.neurons, self.signs, self.values)
-        return Targets(*(tensor.to(device) for tensor in tensors))
 
 
 @dataclass(frozen=True)
@@ -108,14 +78,63 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
         LackingModelError: One must know the gate of an ungated model.
     """
     check_gated(forward.architecture.gated, interventions)
-    activate = ACT2FN[forward.architecture.activation]
+    activate = find_activation(forward.architecture.activation)
+    points, experts = forward.all_hook_points, forward.architecture.experts
+    with intervene_at(points, interventions, forward.device, activate, experts):
+        yield
+
+
+@contextmanager
+def intervene_at(
+    hook_points: Sequence[MLPHookPoints | ExpertHookPoints],
+    interventions: Sequence[Intervention],
+    device: torch.device,
+    activate: ActivationFunction,
+    experts: Experts | None = None,
+) -> Iterator[None]:
+    """Intervene as `intervene` does, at the modules of any model.
+
+    Args:
+        hook_points: The modules of every layer.
+        interventions: The interventions.
+        device: Where the modules are.
+        activate: The activation function of the model's MLPs.
+        experts: How its layers are divided into experts; None in a dense model.
+    """
     with ExitStack() as stack:
         for intervention in interventions:
+            here = intervention.to(device)
             for layer in intervention.layers:
-                hook_points = forward.hook_points[layer]
-                stack.enter_context(
-                    _change_post(hook_points, layer, intervention.to(forward.device), activate)
-                )
+                points = hook_points[layer]
+                if isinstance(points, MLPHookPoints):
+                    change = _change_post(points, layer, here, activate)
+                else:
+                    assert experts is not None
+                    change = _change_experts(points, layer, here, activate, experts)
+                stack.enter_context(change)
+        yield
+
+
+@contextmanager
+def _change_experts(
+    points: ExpertHookPoints,
+    layer: int,
+    intervention: Intervention,
+    activate: ActivationFunction,
+    experts: Experts,
+) -> Iterator[None]:
+    """Change what the experts of one layer write, as long as this is open."""
+
+    def set_routed(post: Tensor, gate: Tensor, chosen: Targets) -> Tensor:
+        return set_post(post, gate, chosen, intervention, activate)
+
+    by_expert = split_targets(intervention.targets[layer], experts)
+    of_shared = by_expert.pop(experts.n_routed, None)
+    with ExitStack() as stack:
+        stack.enter_context(change_routed(points, by_expert, set_routed))
+        if of_shared is not None and points.shared is not None:
+            shared = replace(intervention, targets={layer: of_shared})
+            stack.enter_context(_change_post(points.shared, layer, shared, activate))
         yield
 
 
@@ -151,7 +170,7 @@ def _change_post(
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             gate = gates.pop() if gates else None
-            return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
+            return (set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
         stack.callback(hook_points.out.module.register_forward_pre_hook(change).remove)
         yield
@@ -164,14 +183,22 @@ def _keep_gate(gates: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable
     return hook
 
 
-def _set_post(
+def set_post(
     post: Float[Tensor, "*places d_mlp"],
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
     intervention: Intervention,
     activate: ActivationFunction,
 ) -> Float[Tensor, "*places d_mlp"]:
-    """Return `post` with the chosen neurons set where the condition holds."""
+    """Return `post` with the chosen neurons set where the condition holds.
+
+    Args:
+        post: hook_post of all neurons of a layer, in the model's own sign.
+        gate: x_gate of the chosen ones; None where the intervention does not read it.
+        chosen: The neurons and their values, on the device of `post`.
+        intervention: What is set, and where.
+        activate: The activation function of the gate.
+    """
     before = post.index_select(-1, chosen.neurons)
     after = _expand_values(before, chosen)
     untouched = mask_untouched(after, before, gate, chosen.signs, intervention.condition)

@@ -3,17 +3,19 @@
 import time
 from contextlib import closing, suppress
 
-from ingest.activations.native import prepare_library
+from ingest.activations import native as activations_native
 from ingest.executors.choosing import choose_executor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import Session, open_session
+from ingest.weights import native as weights_native
 from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
 from neurondb.errors import NeuronDBError
 from neurondb.writing import indexes, models
 from neurondb.writing.descriptions import describe_model
+from neurondb.writing.packing import pack_after_load
 
 
 def run(request: IngestRequest, progress: Progress) -> IngestReport:
@@ -27,8 +29,10 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     keep_freed_blocks()
     with closing(choose_executor(request.executor, request.device)) as executor:
         session = open_session(request, stages, executor, progress)
-        if "activations" in stages and session.worker_device.type == "cpu":
-            prepare_library()
+        if session.worker_device.type == "cpu":
+            weights_native.prepare_library()
+            if "activations" in stages:
+                activations_native.prepare_library()
         return _run_stages(session, stages, started)
 
 
@@ -38,7 +42,9 @@ def _run_stages(session: Session, stages: list[str], started: float) -> IngestRe
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")
             STAGES[stage](session)
-        indexes.finish_load(session.engine)
+        if indexes.finish_load(session.engine):
+            for line in pack_after_load(session.engine):
+                progress.note(line)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
         described = describe_model(
             session.engine.url, session.ledger.model.name, progress, force=request.force

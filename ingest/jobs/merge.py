@@ -27,6 +27,7 @@ from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.descriptions import describe_model
+from neurondb.writing.lean import keep_lean
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
 from neurondb.writing.peaks import STAGE, make_peaks_step
@@ -196,6 +197,8 @@ def _store(
         for step in steps:
             assert step.dataset_id is not None
             record = _merged(files, step.layer).record()
+            if step.settings.get("lean"):  # as the shards were ingested
+                record = keep_lean(record)
             with ledger.finishing(step) as writer:
                 text_ids = datasets.read_text_ids(writer.connection, step.dataset_id)
                 write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)

@@ -304,7 +304,7 @@ def _store(
 def _replaced(connection: Connection, model: Model, decodings: Sequence[Decoding]) -> int:
     """Return how many rows are stored of tokens that are stored again."""
     h, first = tables.lm_head_rows.c, model.first_neuron_id
-    of_model = h.neuron_id.between(first, first + model.n_neurons - 1)
+    of_model = h.neuron_id.between(first, first + model.n_ids - 1)
     tokens = h.token_id.in_([decoding.token_id for decoding in decodings])
     count = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
     return connection.execute(count).scalar_one()

@@ -3,12 +3,14 @@
 METHODS §8; universal-neurons §4.1. The models run side by side over the same texts, two at a
 time. What is stored is, for each neuron
 and other model, its largest correlation and the neuron that has it, and the same for a baseline of
-random mixtures. Nothing is stored until all models have been compared.
+random mixtures; where it was asked for, by sign case too. Nothing is stored until all models have
+been compared.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,19 +27,20 @@ from ingest.jobs.ablate import open_for_writing
 from ingest.relations.universality.alignment import CHARACTERS, AlignedTexts, Reader, align_texts
 from ingest.relations.universality.comparison import compare_models
 from ingest.relations.universality.layer_pairs import Pass, pair_layers, plan_passes
-from ingest.relations.universality.matching import Matcher
+from ingest.relations.universality.matching import Matcher, Matches, Signs
 from ingest.text.corpus import list_remarks
 from ingest.text.datasets import fingerprint_texts
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.universality import (
+    CaseMatches,
     OtherModel,
     UniversalityRecord,
     UniversalityReport,
     UniversalityRequest,
 )
-from neurondb.errors import IngestError, TextError, UsageError
+from neurondb.errors import IngestError, LackingModelError, TextError, UsageError
 from neurondb.formatting.numbers import format_count, format_share, format_size
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.arrays import read_neuron_values
@@ -45,10 +48,10 @@ from neurondb.reading.concepts import read_fingerprint
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.universality import find_stored_universality
 from neurondb.schema import tables
+from neurondb.schema.codes import GATED_CASES, UNGATED_CASES
+from neurondb.schema.tables.families import ALL_CASES
+from neurondb.spelling import option
 from neurondb.writing.universality import store_universality
-
-Signs = NDArray[np.float64]
-"""Canonical signs of a model's neurons, layers × neurons."""
 
 
 def run(request: UniversalityRequest, progress: Progress) -> UniversalityReport:
@@ -59,6 +62,7 @@ def run(request: UniversalityRequest, progress: Progress) -> UniversalityReport:
     Raises:
         UsageError: when no other model is named, one is named twice, or the memory is too little.
         UnknownNameError: when a model is not in the database.
+        LackingModelError: when sign cases are asked for of a model with gates and one without.
         TextError: when the texts cannot be read, or hold no token that both models can be
             compared at.
         IngestError: when a checkpoint is gone, or a layer is not ingested.
@@ -70,7 +74,9 @@ def run(request: UniversalityRequest, progress: Progress) -> UniversalityReport:
         plan = _prepare(engine, request, progress)
         if not request.force:
             with engine.connect() as connection:
-                stored = find_stored_universality(connection, plan.key)
+                stored = find_stored_universality(
+                    connection, plan.key, with_cases=request.sign_cases
+                )
             if stored is not None:
                 return UniversalityReport(stored, is_new=False)
         for line in list_remarks(plan.texts.dataset, plan.running.tokenizer):
@@ -165,10 +171,22 @@ def _plan_other(
             f"{texts.dataset.source}: {running.stored.name} and {other.name} have "
             f"{format_count(aligned.n_tokens, 'token')} to be compared at; give longer texts"
         )
-    tiles = pair_layers(running.stored.n_layers, other.n_layers, request.layer_window)
-    passes = plan_passes(tiles, running.stored.d_mlp, other.d_mlp, request.memory * 2**30)
+    cases = _choose_cases(running.stored, other) if request.sign_cases else (ALL_CASES,)
+    pairs = pair_layers(running.stored.n_layers, other.n_layers, request.layer_window)
+    passes = plan_passes(pairs, running.stored.d_mlp, other.d_mlp, request.memory * 2**30, cases)
     fingerprint = read_fingerprint(connection, other)
     return _Comparison(other, opened, fingerprint, _read_signs(connection, other), aligned, passes)
+
+
+def _choose_cases(model: Model, other: Model) -> Sequence[int]:
+    """Return what neurons are compared in: over all tokens, and in each sign case they have."""
+    if model.gated != other.gated:
+        with_gates, without = (model, other) if model.gated else (other, model)
+        raise LackingModelError(
+            f"neurons of {with_gates.name} have gates and those of {without.name} have none, so "
+            f"that they have no sign case in common: leave out {option('sign_cases')}"
+        )
+    return (ALL_CASES, *(GATED_CASES if model.gated else UNGATED_CASES))
 
 
 def _read_signs(connection: Connection, model: Model) -> Signs:
@@ -198,20 +216,36 @@ def _match(
             forwards = plan.running.forward, running.forward
             compare_models(*forwards, texts, passes, matcher, advance)
     found = matcher.matches
+    cases = [
+        _describe_case(case, matches, other)
+        for case, matches in sorted(matcher.of_case.items())
+        if case != ALL_CASES
+    ]
     return OtherModel(
         model_id=other.model_id,
         fingerprint=comparison.fingerprint,
         aligned_by=texts.by,
         n_tokens=texts.n_tokens,
         n_unaligned=texts.n_unaligned,
-        n_tiles=sum(len(one.tiles) for one in passes),
+        n_tiles=_count_pairs(passes),
         n_passes=len(passes),
         best=found.best,
         best_id=_to_ids(found.best_at, other),
         baseline=found.baseline,
         lowest=found.lowest,
         lowest_id=_to_ids(found.lowest_at, other),
+        cases=cases,
     )
+
+
+def _describe_case(case: int, found: Matches, other: Model) -> CaseMatches:
+    best_id = _to_ids(found.best_at, other)
+    return CaseMatches(case, found.n_tokens, found.best, best_id, found.baseline)
+
+
+def _count_pairs(passes: Sequence[Pass]) -> int:
+    """Return how many pairs of layers are compared, in however many sign cases."""
+    return len({(tile.a, tile.b) for one in passes for tile in one.tiles})
 
 
 def _to_ids(places: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
@@ -221,11 +255,13 @@ def _to_ids(places: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
 def _describe(model: Model, comparison: _Comparison) -> list[str]:
     """Return what is worth knowing before a comparison begins."""
     texts, passes, other = comparison.texts, comparison.passes, comparison.stored
-    n_tiles = sum(len(one.tiles) for one in passes)
+    n_pairs = _count_pairs(passes)
+    n_cases = sum(len(one.tiles) for one in passes) // n_pairs - 1
     size = format_size(8 * model.d_mlp * other.d_mlp)
+    by_case = f", over all tokens and in {n_cases} sign cases" if n_cases else ""
     lines = [
         f"{model.name} beside {other.name}: {format_count(texts.n_tokens, 'token')}, "
-        f"{format_count(n_tiles, 'pair')} of layers of {size} each, "
+        f"{format_count(n_pairs, 'pair')} of layers{by_case}, of {size} each, "
         f"{len(passes)} pass{'es' * (len(passes) != 1)} over the texts"
     ]
     if texts.by == CHARACTERS:

@@ -18,11 +18,12 @@ from ingest.forward.transformer_lens_reference import Bridge
 from ingest.weights.stored_cosines import compare_stored_cosines
 from neurondb.contracts.ingest import VerifyReport
 from neurondb.contracts.progress import Progress
-from neurondb.errors import IngestError
+from neurondb.errors import IngestError, UnsupportedModelError
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 NEURONS_A_LAYER = 64
 """How many neurons of a layer are looked at where the fingerprint vouches for all weights."""
@@ -51,7 +52,12 @@ def run(
             TransformerBridge's by more than 1e-4 of its layer's rms.
     """
     model = find_model(connection, name)
-    checkpoint = open_stored_model(connection, model).checkpoint
+    if activations_on is not None and model.experts is not None:
+        raise UnsupportedModelError(
+            f"{model.name} is a mixture of experts, whose activations cannot be compared with"
+            f" TransformerBridge's: it has no hooks on experts; leave {option('activations')} out"
+        )
+    checkpoint = open_stored_model(connection, model, experts=True).checkpoint
     _refuse_unused_rows(connection, model)
     # Where the fingerprint does not vouch for all weights, all neurons are looked at.
     stored = tables.models.c

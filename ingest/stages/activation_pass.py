@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers.activations import ACT2FN
 
 from ingest.activations.compiled import (
     PLAIN_KERNELS,
@@ -27,7 +26,9 @@ from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.libraries import first_line
 from ingest.executors import Worker
 from ingest.forward import Batch
+from ingest.forward.activation_functions import find_activation
 from ingest.forward.open_model import OpenModel
+from ingest.stages.expert_summaries import find_layer, list_numbers, make_summaries
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.summariser import Summariser
@@ -124,18 +125,24 @@ class ActivationPass:
         """
         opened = self.opened.move(worker.device)
         interrupted = InterruptedPass(part.state)
-        n_done = interrupted.count_batches(self.layers)
+        numbers = list_numbers(opened.architecture, self.layers)
+        n_done = interrupted.count_batches(list(numbers))
         if n_done == len(part.batches):  # a part that was finished when another one was not
-            return interrupted.load(dict.fromkeys(self.layers, torch.device("cpu")))
+            return interrupted.load(dict.fromkeys(numbers, torch.device("cpu")))
         # Loaded first: meanwhile the sums are compiled.
         forward = opened.load()
         devices = {layer: forward.layer_devices[layer] for layer in self.layers}
-        summaries = interrupted.load(devices) if n_done else self._make_empty(opened, devices)
+        summaries = (
+            interrupted.load({number: devices[layer] for number, layer in numbers.items()})
+            if n_done
+            else self._make_empty(opened, devices)
+        )
         share = ForwardShare(worker.device)
         summariser = Summariser(
             summaries,
             {layer: sign.to(devices[layer]) for layer, sign in self.signs.items()},
-            ACT2FN[opened.architecture.activation],
+            find_activation(opened.architecture.activation),
+            architecture=opened.architecture,
             skip_bos=self.skip_bos,
             labels=self.labels,
             listed=self.listed,
@@ -153,19 +160,21 @@ class ActivationPass:
 
     def _make_empty(self, opened: OpenModel, devices: Mapping[int, torch.device]) -> Summaries:
         shape = opened.architecture
-        return {
-            layer: LayerSummary.empty(
-                shape.d_mlp,
+
+        def make(number: int, n_neurons: int) -> LayerSummary:
+            device = devices[find_layer(shape, number)]
+            return LayerSummary.empty(
+                n_neurons,
                 gated=shape.gated,
                 device=device,
-                layer=layer,
+                layer=number,
                 n_labels=self.n_labels,
                 controls=self.controls,
                 seed=self.seed,
                 listed=None if self.listed is None else self.listed.to(device),
             )
-            for layer, device in devices.items()
-        }
+
+        return make_summaries(shape, devices, make)
 
     def _choose_kernels(self, opened: OpenModel, progress: Progress) -> Kernels:
         """Return compiled functions where that pays and can be done, else the plain ones."""
@@ -175,10 +184,10 @@ class ActivationPass:
                 return load_native_kernels()
             except NotCompiledError as error:
                 return _not_compiled(progress, str(error))
-        if not self.compiles:
+        if not self.compiles or shape.experts is not None:
             return PLAIN_KERNELS
         kernels = make_compiled_kernels()
-        activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
+        activation, kind = find_activation(shape.activation), GATED if shape.gated else UNGATED
         compiling = compile_kernels(kernels, kind, activation, shape.d_mlp, device, opened.dtype)
         try:
             with progress.stage("compiling sums", len(kernels), "functions") as advance:

@@ -16,6 +16,7 @@ from ingest.activations.peak_tokens import TokenisedTexts
 from ingest.activations.summary import LayerSummary
 from ingest.forward import batch_tokens, make_batches
 from ingest.stages.activation_pass import ActivationPass, PassPart, divide_pass, merge_parts
+from ingest.stages.expert_summaries import find_layer, join_summaries, list_numbers
 from ingest.stages.interrupted_pass import InterruptedPass, locate_state
 from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
@@ -28,7 +29,9 @@ from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models, peaks
 from neurondb.writing.activations import write_activations
+from neurondb.writing.lean import keep_lean
 from neurondb.writing.ledger import Step
+from neurondb.writing.routing import write_routing
 from neurondb.writing.rows import transaction
 
 
@@ -41,6 +44,8 @@ def run_activations_stage(session: Session) -> None:
     }
     if session.request.controls:
         settings |= {"controls": True, "seed": session.request.seed}
+    if session.request.lean:
+        settings |= {"lean": True}
     if session.request.token_stats:
         settings |= {"token_stats": session.request.token_stats}
     steps = [Step("activations", n, settings, stored.dataset_id) for n in session.layers]
@@ -117,11 +122,12 @@ def _summarising(
         for state in states:
             state.forget()
     compute = _make_pass(session, layers, stored)
+    numbers = list(list_numbers(session.architecture, layers))
     stage = session.progress.stage(
         "activations",
         sum(part.n_tokens for part in parts),
         "tokens",
-        done=sum(part.count_done(layers) for part in parts),
+        done=sum(part.count_done(numbers) for part in parts),
     )
     with stage as advance:
         summaries = merge_parts(found for _, found in session.compute(compute, parts, advance))
@@ -197,14 +203,15 @@ def read_stored_signs(
 
 
 def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:
-    counts = {layer: s.totals.nonfinite for layer, s in summaries.items()}
+    counts = {number: s.totals.nonfinite for number, s in summaries.items()}
     n_tokens = sum(int(count.sum()) for count in counts.values())
     if n_tokens:
-        layers = [layer for layer, count in counts.items() if count.any()]
-        n_neurons = sum(int((counts[layer] > 0).sum()) for layer in layers)
+        numbers = [number for number, count in counts.items() if count.any()]
+        layer = min(find_layer(session.architecture, number) for number in numbers)
+        n_neurons = sum(int((counts[number] > 0).sum()) for number in numbers)
         session.progress.note(
             f"{n_tokens:,} activations of {n_neurons:,} neurons are NaN or infinite, the first in "
-            f"layer {layers[0]}; they are left out and counted in activation_stats.n_nonfinite"
+            f"layer {layer}; they are left out and counted in activation_stats.n_nonfinite"
             + (
                 f"; try {option('dtype', 'bfloat16')} or float32"
                 if session.dtype == torch.float16
@@ -228,11 +235,14 @@ def _write(
     indexes.prepare_load(session.engine, tables.peak_token_rows, peaks.STAGE, session.ledger.model)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
-            record = summaries[step.layer].record()
+            record, routing = join_summaries(session.architecture, step.layer, summaries)
+            if session.request.lean:
+                record = keep_lean(record)
             with session.finishing(step, seconds) as writer:
                 write_activations(
                     writer, step.layer, record, stored.dataset_id, text_ids, label_ids
                 )
+                write_routing(writer, step.layer, routing, stored.dataset_id)
             _write_peaks(session, step.layer, record, stored.dataset_id, texts)
             advance(1)
 

@@ -29,8 +29,10 @@ from neurondb import migrate
 from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.contracts.progress import Advance, Progress
-from neurondb.errors import IngestError
+from neurondb.errors import IngestError, UnsupportedModelError
+from neurondb.experts import Experts
 from neurondb.server_locks import ModelLock
+from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -175,6 +177,8 @@ def open_session(
     """
     located, name = locate_requested(request)
     opened = _open_on(executor, Checkpoint.open(located.path), request)
+    if opened.architecture.experts is not None:
+        _refuse_for_experts(request, stages, name)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
     layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, executor, progress)
@@ -212,6 +216,25 @@ def _open_on(executor: Executor, checkpoint: Checkpoint, request: IngestRequest)
     worker_device = torch.device(executor.devices[0])
     dtype = pick_dtype(request.dtype, worker_device, checkpoint.config)
     return OpenModel(checkpoint, executor.own_device, dtype, request.device_map)
+
+
+def _refuse_for_experts(request: IngestRequest, stages: list[str], name: str) -> None:
+    """Refuse what is not computed of a mixture of experts.
+
+    Raises:
+        UnsupportedModelError: names it.
+    """
+    wanted = {
+        "the stage traces": "traces" in stages,
+        option("shard"): request.shard is not None,
+        option("token_stats"): bool(request.token_stats),
+        option("device_map"): request.device_map is not None,
+    }
+    refused = [what for what, is_wanted in wanted.items() if is_wanted]
+    if refused:
+        raise UnsupportedModelError(
+            f"{name} is a mixture of experts, of which there is no {refused[0]} yet; leave it out"
+        )
 
 
 def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
@@ -295,4 +318,19 @@ def _model_record(
         tokenizer_fingerprint=None if tokenizer is None else tokenizer.fingerprint,
         quantisation=checkpoint.quantisation,
         tensor_types=json.dumps(checkpoint.tensor_types) if checkpoint.tensor_types else None,
+        **_describe_experts(shape.experts),
     )
+
+
+def _describe_experts(experts: Experts | None) -> dict[str, Any]:
+    """Return what the table `models` says of a mixture of experts."""
+    if experts is None:
+        return {}
+    return {
+        "n_experts": experts.n_routed,
+        "d_expert": experts.width,
+        "experts_per_token": experts.per_token,
+        "d_shared_expert": experts.shared_width,
+        "dense_layers": experts.encode_dense_layers(),
+        "d_dense": experts.dense_width,
+    }

@@ -1,14 +1,19 @@
 """What turns a pass into summaries: it adds each layer's activations on each batch to its own."""
 
 from collections.abc import Collection
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
 from ingest.activations.reduction import Activation
+from ingest.activations.routed import pack_routed, sum_weights
 from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.families.architecture import Architecture
 from ingest.forward import Batch, MLPActivations
+from ingest.forward.experts import ExpertActivations
+from ingest.stages.expert_summaries import list_neurons, number_summaries
 from ingest.stages.forward_share import ForwardShare
 
 
@@ -21,6 +26,7 @@ class Summariser:
         summaries: the summaries by layer, which are added to in place, each on its layer's device.
         signs: the neurons' canonical signs by layer, there too.
         activation: the function on the gate.
+        architecture: the model's sizes; where layers are divided, summaries are of their experts.
         skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
         listed: the tokens of which statistics are wanted, ascending.
@@ -34,6 +40,7 @@ class Summariser:
         signs: dict[int, Tensor],
         activation: Activation,
         *,
+        architecture: Architecture | None = None,
         skip_bos: bool = False,
         labels: Tensor | None = None,
         listed: Tensor | None = None,
@@ -43,6 +50,7 @@ class Summariser:
         self._summaries = summaries
         self._signs = signs
         self._activation = activation
+        self._architecture = architecture
         self._skip_bos = skip_bos
         self._labels = labels
         self._listed = listed
@@ -55,7 +63,7 @@ class Summariser:
     @property
     def layers(self) -> Collection[int]:
         """The layers that are summarised."""
-        return self._summaries
+        return self._summaries if self._architecture is None else self._signs
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Add a layer's activations on a batch."""
@@ -64,6 +72,20 @@ class Summariser:
         else:
             with self._share.time_consumers():
                 self._add(batch, layer, activations)
+
+    def consume_expert(self, batch: Batch, layer: int, activations: ExpertActivations) -> None:
+        """Add what one expert of a layer did on the tokens of a batch that were routed to it."""
+        assert self._architecture is not None
+        with nullcontext() if self._share is None else self._share.time_consumers():
+            counted = self._count(batch, activations.post.device)
+            packed, of_packed = pack_routed(counted, activations)
+            number = number_summaries(self._architecture, layer)[activations.expert]
+            neurons = list_neurons(self._architecture, layer)[activations.expert]
+            summary = self._summaries[number]
+            summary.add(packed, of_packed, self._signs[layer][neurons], self._activation)
+            weight = sum_weights(counted.counted, activations)
+            before = summary.router_weight
+            summary.router_weight = weight if before is None else before + weight
 
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         counted = self._count(batch, activations.post.device)

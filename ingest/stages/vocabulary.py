@@ -21,7 +21,7 @@ from ingest.weights.preprocess import (
     read_float_embedding,
 )
 from ingest.weights.token_rows import TokenRows
-from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.ingest import Preprocessing, choose_top_k
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema import tables
@@ -32,7 +32,7 @@ from neurondb.writing.vocabulary import write_vocabulary
 
 def run_vocabulary_stage(session: Session) -> None:
     """Store the model's vocabulary and project every layer onto it."""
-    top_k = session.request.top_k
+    top_k = choose_top_k(session.request)
     settings = session.vocabulary_settings | {"k": top_k} | describe_sides(session)
     layers = [Step("vocab", n, settings) for n in session.layers]
     add_missing_side(session, layers)

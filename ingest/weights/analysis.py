@@ -3,7 +3,7 @@
 Source: weakening-neurons §2.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from ingest.weights.baselines import (
     compute_exact_regions,
     compute_gaussian_regions,
 )
+from ingest.weights.native import measure_natively
 from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.weights import Baseline, WeightsRecord
@@ -41,32 +42,60 @@ def analyse_layer(
     """
     n, d = weights.in_.shape
     pairs = sampling.count_pairs_a_neuron(n, d)
-    sample = None if pairs is None else PairSample(pairs, sampling.seed)
-    parts, kept_blocks = [], []
+    if pairs is None:
+        columns, blocks = _measure_plainly(weights, architecture, choices)
+        regions = compute_exact_regions(_join_unit_rows(blocks))
+    else:
+        columns, sample = _measure(weights, architecture, choices, pairs, sampling.seed)
+        regions = sample.compute_regions(n)
+    while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
+        assert pairs is not None
+        pairs *= 2
+        if pairs < ROWS_A_BLOCK / 2:
+            _, sample = _measure(weights, architecture, choices, pairs, sampling.seed)
+            regions = sample.compute_regions(n)
+        else:
+            blocks = [_measure_norms(v) for v in preprocess_blocks(weights, architecture, choices)]
+            regions = compute_exact_regions(_join_unit_rows(blocks))
+    gated = weights.gate is not None
+    return _record(columns, [*compute_gaussian_regions(d, gated=gated), *regions])
+
+
+def _measure(
+    weights: LayerWeights,
+    architecture: Architecture,
+    choices: Preprocessing,
+    pairs: float,
+    seed: int,
+) -> tuple[dict[str, Tensor], PairSample]:
+    """Return a layer's columns and a sample of so many mismatched pairs a neuron.
+
+    The library reads every weight once. What it does not read, plain torch does.
+    """
+    sample = PairSample(pairs, seed)
+    columns = measure_natively(weights, architecture, choices, ROWS_A_BLOCK, sample)
+    if columns is None:
+        sample = PairSample(pairs, seed)
+        columns, _ = _measure_plainly(weights, architecture, choices, sample)
+    return columns, sample
+
+
+def _measure_plainly(
+    weights: LayerWeights,
+    architecture: Architecture,
+    choices: Preprocessing,
+    sample: PairSample | None = None,
+) -> tuple[dict[str, Tensor], list[Block]]:
+    """Return a layer's columns, and all its blocks where there is no sample to add them to."""
+    parts, blocks = [], []
     for vectors in preprocess_blocks(weights, architecture, choices):
         block = _measure_norms(vectors)
         parts.append(_compute_columns(vectors, block))
         if sample is None:
-            kept_blocks.append(block)
+            blocks.append(block)
         else:
             sample.add(block)
-    regions = (
-        compute_exact_regions(_join_unit_rows(kept_blocks))
-        if sample is None
-        else sample.compute_regions(n)
-    )
-    while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
-        assert pairs is not None
-        pairs *= 2
-        remeasured = (
-            _measure_norms(vectors) for vectors in preprocess_blocks(weights, architecture, choices)
-        )
-        regions = _regions(
-            remeasured, PairSample(pairs, sampling.seed) if pairs < ROWS_A_BLOCK / 2 else None
-        )
-    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    gated = weights.gate is not None
-    return _record(columns, [*compute_gaussian_regions(d, gated=gated), *regions])
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, blocks
 
 
 def preprocess_blocks(
@@ -101,17 +130,6 @@ def _join_unit_rows(blocks: list[Block]) -> dict[str, Tensor]:
         name: torch.cat([block.rows[name] / block.norms[name][:, None] for block in blocks])
         for name in blocks[0].rows
     }
-
-
-def _regions(blocks: Iterable[Block], sample: PairSample | None) -> list[Baseline]:
-    """Return the regions from more pairs, or from all."""
-    if sample is None:
-        return compute_exact_regions(_join_unit_rows(list(blocks)))
-    n_neurons = 0
-    for block in blocks:
-        sample.add(block)
-        n_neurons += len(block.norms["out"])
-    return sample.compute_regions(n_neurons)
 
 
 def _record(numbers: dict[str, Tensor], baselines: list[Baseline]) -> WeightsRecord:

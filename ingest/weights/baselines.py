@@ -93,14 +93,23 @@ class PairSample:
 
     def add(self, block: Block) -> None:
         """Add the cosines of random pairs within a block of neurons."""
-        n = len(block.norms["out"])
-        self._pairs_owed += self._pairs_a_neuron
-        shifts = self._generator.permutation(np.arange(1, n))[: math.ceil(self._pairs_owed)]
-        self._pairs_owed -= len(shifts)
+        shifts = self.draw_shifts(len(block.norms["out"]))
         for pair, (left, _) in PAIRS.items():
             if left in block.rows:
-                cosines = self._cosines.setdefault(pair, [])
-                cosines += [block.compute_cosines(pair, shift) for shift in shifts.tolist()]
+                for shift in shifts:
+                    self.add_cosines(pair, block.compute_cosines(pair, shift))
+
+    def draw_shifts(self, n_neurons: int) -> list[int]:
+        """Return the shifts of the next block's pairs, of a block of `n_neurons`."""
+        self._pairs_owed += self._pairs_a_neuron
+        wanted = math.ceil(self._pairs_owed)
+        shifts: list[int] = self._generator.permutation(np.arange(1, n_neurons))[:wanted].tolist()
+        self._pairs_owed -= len(shifts)
+        return shifts
+
+    def add_cosines(self, pair: str, cosines: Float[Tensor, " pairs"]) -> None:
+        """Add cosines of mismatched pairs."""
+        self._cosines.setdefault(pair, []).append(cosines)
 
     def compute_regions(self, n_neurons: int) -> list[Baseline]:
         """Return the region of each pair that has any, with its standard error."""

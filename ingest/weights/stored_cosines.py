@@ -46,7 +46,7 @@ def compare_stored_cosines(
     worst, n_compared = 0.0, 0
     with progress.stage("verify", len(layers), "layers") as advance:
         for layer, choices in layers.items():
-            chosen = np.sort(rng.permutation(model.d_mlp)[:n_neurons])
+            chosen = np.sort(rng.permutation(model.count_neurons(layer))[:n_neurons])
             weights = checkpoint.read_layer(layer)
             computed = _recomputed_cosines(
                 preprocess_neurons(weights, checkpoint.architecture, choices), chosen

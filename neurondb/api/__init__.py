@@ -20,8 +20,21 @@ extra `frames`; without it they raise a `MissingExtraError` that says what to in
 
 from neurondb.api.database import Database, open  # noqa: A004
 from neurondb.api.jobs import ingest
+from neurondb.api.neuron import Neuron
+from neurondb.api.neuron_group import NeuronGroup
 from neurondb.api.result import Result
+from neurondb.api.stored_model import StoredModel
 from neurondb.errors import NeuronDBError
 from neurondb.extras import MissingExtraError
 
-__all__ = ["Database", "MissingExtraError", "NeuronDBError", "Result", "ingest", "open"]
+__all__ = [
+    "Database",
+    "MissingExtraError",
+    "Neuron",
+    "NeuronDBError",
+    "NeuronGroup",
+    "Result",
+    "StoredModel",
+    "ingest",
+    "open",
+]

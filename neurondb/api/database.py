@@ -1,8 +1,6 @@
 """A database to ask: what the command line calls, and what a notebook does."""
 
-import re
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -10,36 +8,33 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Engine
 
-from neurondb import named_queries
 from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
+from neurondb.api.database_questions import DatabaseQuestions
 from neurondb.api.jobs import show_progress
-from neurondb.api.result import Result
+from neurondb.api.neuron import Neuron
+from neurondb.api.neuron_group import NeuronGroup
+from neurondb.api.requests import SELECTIONS, choose_neurons, name_selections
+from neurondb.api.stored_model import StoredModel
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UsageError
-from neurondb.find.columns import ResultShape, choose_columns
-from neurondb.find.compiler import compile_find
-from neurondb.find.search import count, read_expression
+from neurondb.find.neuron_sets import select_neurons
 from neurondb.neurons import NeuronPlace, parse_neuron
-from neurondb.phrases import parse_search
 from neurondb.published.verification import Verification, verify_published
-from neurondb.reading.models import ModelSummary, list_models
-from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
-from neurondb.reading.text_search import search_texts, write_text_search
-from neurondb.reading.texts import find_dataset_by_name
-from neurondb.sql import Rows, run_sql
-from neurondb.sql.query_files import format_query, parse_query
+from neurondb.reading.models import ModelSummary, find_model, list_models, locate_place
+from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 from neurondb.writing.descriptions import DescribeReport, describe_model
 
 
-class Database(DatabaseJobs, DatabaseDocuments):
+class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
     Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It
-    is closed by `close`, or at the end of a `with` block.
+    is closed by `close`, or at the end of a `with` block. Any thread may ask it, several at once;
+    in a coroutine, `await asyncio.to_thread(db.find, "weakening")`.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -62,8 +57,7 @@ class Database(DatabaseJobs, DatabaseDocuments):
         """What was opened, as it was given."""
         self._opened = open_existing(self.location)
         self.engine: Final[Engine] = self._opened.execution_options(time_limit_s=time_limit)
-        """The SQLAlchemy engine, which cannot write to the database."""
-        self._last: weakref.ref[Result] | None = None
+        super().__init__()
 
     def close(self) -> None:
         """Close the database; results keep the rows that they have read."""
@@ -93,137 +87,48 @@ class Database(DatabaseJobs, DatabaseDocuments):
         with self.connect() as connection:
             return list_models(connection)
 
-    def find(
-        self,
-        expression: str = "",
-        *,
-        order: str | Sequence[str] = (),
-        limit: int | None = None,
-        columns: str | Sequence[str] | None = None,
-    ) -> Result:
-        """Return the neurons that an expression describes; docs/find.md has its language.
+    def model(self, name: str) -> StoredModel:
+        """Return one model, which shows itself in a notebook.
 
-        `db.sql(rows.sql)` returns the same rows.
-
-        >>> db.find("weakening model=sample-llama", order="-freq", limit=2, columns="name,freq")
-        2 rows
-        name  freq
-        0.10  0.7000
-        1.61  0.7000
-
-        Args:
-            expression: Terms such as `weakening freq>0.6`; nothing means every neuron.
-            order: Columns to order by, `-freq` for the largest first; commas or a sequence.
-            limit: Neurons at most; None is all.
-            columns: Columns of `neuron_overview` to return; None is the usual ones, and those
-                ordered by.
+        >>> db.model("sample-llama").summary.dataset
+        'sample'
 
         Raises:
-            ExpressionError: when the expression cannot be understood.
-            UnknownNameError: when it names a model or token that is not there.
-            UsageError: when the limit is negative.
+            UnknownNameError: when the database has no such model.
         """
-        if limit is not None and limit < 0:
-            raise UsageError(f"a limit of {limit}; None is all")
-        keys = _split_names(order)
-        shape = ResultShape(_split_names(columns or ()) or choose_columns(keys), keys, limit)
-        statement, values = compile_find(read_expression(self.engine, expression), shape)
-        text = format_query(expression, statement, values, ())
-        return self._keep_result(lambda: run_sql(self.engine, statement, values), text)
-
-    def count(self, expression: str = "") -> int:
-        """Return how many neurons an expression describes; raises as `find` does.
-
-        >>> db.count("model=sample-llama")
-        256
-        """
-        return count(self.engine, expression)
-
-    def sql(self, statement: str, /, **parameters: Any) -> Result:
-        """Run one SQL statement that only reads, and return its rows.
-
-        `:name` in it stands for a parameter, or for the value of a header line
-        `-- param name = VALUE: type`, as in the files of queries/.
-
-        >>> db.sql("SELECT name, d_mlp FROM models WHERE gated = :gated", gated=1)
-        1 row
-        name          d_mlp
-        sample-llama  64
-
-        Raises:
-            DatabaseError: when it would change something, is malformed, lacks a parameter or takes
-                too long.
-            UsageError: when it has no parameter of a name that was given.
-        """
-        for name in parameters:
-            if not re.search(rf":{re.escape(name)}\b", statement):
-                raise UsageError(f"the statement has no parameter :{name}")
-        defaults = parse_query(statement, "the statement").loose_bindings({})
-        values = {**defaults, **parameters}
-        return self._keep_result(lambda: run_sql(self.engine, statement, values), statement, values)
-
-    def query(self, name: str, /, **parameters: Any) -> Result:
-        """Ask one of the named questions, which `neurondb query --list` lists.
-
-        >>> db.query("dead-neurons", model="sample-llama").columns[:2]
-        ('model', 'name')
-
-        Raises:
-            UnknownNameError: when there is no such question, model, token or property.
-            UsageError: when a parameter is missing, unknown or cannot be read.
-        """
-        values = {key: str(value) for key, value in parameters.items() if value is not None}
-        return self._keep_result(
-            lambda: named_queries.run(self.engine, name, values),
-            named_queries.load(name).sql,
-            values,
-        )
-
-    def texts(
-        self,
-        search: str,
-        *,
-        dataset: str | None = None,
-        limit: int | None = None,
-        count_neurons: bool = True,
-    ) -> Result:
-        """Return the stored texts that contain words, phrases, and beginnings of words.
-
-        >>> found = db.texts('"upon a time" do*')
-        >>> found.columns
-        ('text_id', 'dataset', 'ordinal', 'label', 'n_neurons', 'snippet')
-        >>> [row[-1] for row in found]
-        ['Once upon a time there was a dog.']
-
-        Args:
-            search: Words, `"phrases"` in double quotes, and `beginnings*`; a text has to contain
-                all of them, in any case.
-            dataset: Its texts only; None is those of all.
-            limit: Texts at most; None is all.
-            count_neurons: Whether to count the neurons that have each text among their examples;
-                where not, `n_neurons` is None. It takes a second for ten million examples.
-
-        Raises:
-            UsageError: when there is nothing to look for, or it is too long.
-            UnknownNameError: when there is no dataset of that name.
-        """
-        from neurondb.terminal.texts import make_text_rows  # rich is for pages, which few print
-
-        if limit is not None and limit < 0:
-            raise UsageError(f"limit is {limit}; None is all")
-        phrases = parse_search(search)
         with self.connect() as connection:
-            chosen = None if dataset is None else find_dataset_by_name(connection, dataset)
-            found = search_texts(
-                connection, phrases, dataset=chosen, limit=limit, count_neurons=count_neurons
-            )
-            server = connection.dialect.name != "sqlite"
-        sql, values = write_text_search(phrases, chosen, limit, server=server)
-        return self._keep_result(lambda: make_text_rows(found), sql, values)
+            found = find_model(connection, name)
+        return StoredModel(self, next(one for one in self.models if one.model == found))
+
+    def select(self, model: str, **chosen: Any) -> NeuronGroup:
+        """Return neurons of a model, to read their weights or to hook them in a script of yours.
+
+        >>> db.select("sample-llama", where="weakening layer=0").neuron_ids.tolist()
+        [10, 52]
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            chosen: One of `where`, `sql`, `neurons`, `class_` (with `draw`, of `seed`) or `set_`.
+
+        Raises:
+            UsageError: when it is not said which neurons, or twice.
+            UnknownNameError: when a name is not there, or no neuron fits.
+            ExpressionError: when the expression cannot be understood.
+        """
+        seed = chosen.pop("seed", 0)
+        for name in chosen:
+            if name not in (*SELECTIONS, "draw"):
+                raise TypeError(f"select has no option {name!r}; it has {', '.join(SELECTIONS)}")
+        selection = choose_neurons(chosen)
+        if selection is None:
+            raise UsageError(f"say which neurons by one of {name_selections()}")
+        with self.connect() as connection:
+            found = find_model(connection, model)
+        return NeuronGroup(self, found, select_neurons(self.engine, found, selection, seed))
 
     def neuron(
         self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None
-    ) -> NeuronPage:
+    ) -> Neuron:
         """Return all that is known of one neuron: what `neurondb show` prints.
 
         >>> page = db.neuron("sample-llama", "1.7")
@@ -232,16 +137,20 @@ class Database(DatabaseJobs, DatabaseDocuments):
 
         Args:
             model: Its name in the database, or the hub id or directory that it was read from.
-            neuron: `31.9634`, its layer and its number there, or both as integers.
+            neuron: `31.9634`, its layer and its number there, or both as integers; `L.E.N` with
+                its expert.
             options: How many tokens and examples; of which basis, sign case and dataset.
 
         Raises:
             UsageError: when the neuron is not written so.
             UnknownNameError: when the database has no such model, neuron, dataset or sign case.
         """
-        layer, number = _read_place(neuron)
+        asked = _read_place(neuron)
         with self.connect() as connection:
-            return read_neuron_page(connection, model, layer, number, options)
+            stored_model = find_model(connection, model)
+            layer, number, _ = locate_place(stored_model, asked)
+            page = read_neuron_page(connection, stored_model.name, layer, number, options)
+        return Neuron.of_page(page, self)
 
     def verify_published(
         self, model: str, published_as: str | None = None, *, patterns: bool = False
@@ -338,17 +247,6 @@ class Database(DatabaseJobs, DatabaseDocuments):
         with translate_errors(format_url(self.engine.url)), self.engine.connect() as connection:
             yield connection
 
-    def _keep_result(
-        self, ask: Callable[[], Rows], sql: str, parameters: dict[str, Any] | None = None
-    ) -> Result:
-        """Return the result of a question, once what is left of the last one has been read."""
-        last = None if self._last is None else self._last()
-        if last is not None:
-            last.read_all()
-        result = Result(ask(), sql, parameters)
-        self._last = weakref.ref(result)
-        return result
-
 
 def open(location: str | Path | None = None, *, time_limit: float = TIME_LIMIT_S) -> Database:  # noqa: A001
     """Open the database at a path or URL to ask it; None is $NEURONDB_URL, else the default one.
@@ -368,10 +266,3 @@ def _read_place(neuron: str | tuple[int, int]) -> NeuronPlace:
     if not isinstance(neuron, (str, tuple)):
         raise UsageError(f"{neuron!r} is no neuron; give '31.9634' as a text, or (31, 9634)")
     return parse_neuron(neuron) if isinstance(neuron, str) else NeuronPlace(*neuron)
-
-
-def _split_names(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Return names of a sequence, or of a text with commas between them."""
-    if not isinstance(names, str):
-        return tuple(names)
-    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -19,7 +19,9 @@ SETTINGS: Final = {
 """Option → what `FamilySettings` calls it."""
 OTHERS: Final = ("count_bos", "memory", "device", "dtype", "force")
 ROWS: Final = """
-    SELECT m.name AS model, n.layer || '.' || n.neuron AS name, f.neuron_id, f.sign_case, f.rank,
+    SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       f.neuron_id, f.sign_case, f.rank,
            f.family, f.test, f.score, f.sign, f.share, f.inside_mean, f.outside_mean
     FROM families f
     JOIN neurons n ON n.neuron_id = f.neuron_id

@@ -139,7 +139,8 @@ class ModelRuns(ABC):
             others: The names of the other models, or of one.
             progress: What is told how far the work is; None shows bars on stderr.
             options: `dataset` and the like; `layer_window`, layers beside the same depth, or
-                None for all of them; `memory` in GiB, `seed`, `device`, `dtype`, `force`.
+                None for all of them; `sign_cases`, to match neurons in each of these too;
+                `memory` in GiB, `seed`, `device`, `dtype`, `force`.
 
         Returns:
             A row of `neuron_universality` for each neuron and other model.
@@ -148,7 +149,7 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        known = ("layer_window", "memory", "device", "dtype", "force")
+        known = ("layer_window", "sign_cases", "memory", "device", "dtype", "force")
         _refuse_unknown("universality", options, (*TEXTS, *known))
         request = UniversalityRequest(
             self._make_machine(model, options),
@@ -157,6 +158,7 @@ class ModelRuns(ABC):
             options.get("layer_window", DEFAULT_WINDOW),
             options.get("seed", 0),
             options.get("memory", DEFAULT_MEMORY),
+            sign_cases=bool(options.get("sign_cases")),
             force=bool(options.get("force")),
         )
         report: UniversalityReport = run_job("universality", request, progress)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from neurondb.sql import Rows
 if TYPE_CHECKING:
     import pandas
     import polars
+    import pyarrow
 
 _SHOWN: Final = 10
 """Rows that a result shows of itself."""
@@ -43,6 +45,7 @@ class Result:
         """What `:name` stood for in it, where the statement itself does not say so."""
         self._unread = rows.rows
         self._read: list[tuple[Any, ...]] = []
+        self._reading = RLock()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Go through the rows, each a tuple, from the first one."""
@@ -76,7 +79,8 @@ class Result:
 
     def read_all(self) -> None:
         """Read the rows that are left, so that the database is no longer needed."""
-        self._read.extend(self._unread)
+        with self._reading:
+            self._read.extend(self._unread)
 
     def stream(self) -> Rows:
         """Return the columns, and the rows as they come: once, and without keeping them.
@@ -144,13 +148,36 @@ class Result:
             list(self), schema=list(self.columns), orient="row", infer_schema_length=None
         )
 
+    def to_arrow(self) -> "pyarrow.Table":
+        """Return a table of Arrow; NULL is null, and a column of lists is a list column.
+
+        Raises:
+            MissingExtraError: when pyarrow, of the extra `frames`, is not installed.
+        """
+        with name_missing_extras():
+            import pyarrow
+
+        columns = zip(*self, strict=True) if len(self) else ((),) * len(self.columns)
+        return pyarrow.table(
+            {
+                name: pyarrow.array(list(values))
+                for name, values in zip(self.columns, columns, strict=True)
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        from neurondb.documents.notebook import write_rows
+
+        return write_rows(self.columns, self, len(self))
+
     def _read_next(self) -> bool:
         """Read one more row; False where there is none."""
-        row = next(self._unread, None)
-        if row is None:
-            return False
-        self._read.append(row)
-        return True
+        with self._reading:
+            row = next(self._unread, None)
+            if row is None:
+                return False
+            self._read.append(row)
+            return True
 
 
 class AblationRows(Result):

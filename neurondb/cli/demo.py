@@ -82,7 +82,7 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
     with open_readonly(db) as connection:
         if real:
             _draw_picture(connection, inputs.name, db, terminal)
-        layer, number = parse_neuron(neuron)
+        layer, number, _ = parse_neuron(neuron)
         click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_format_db_option(db)}\n")
         page = read_neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal.print(render(page, terminal.width, marks=not shows_colours(terminal)), crop=False)

@@ -40,7 +40,7 @@ def _check_expression(_: click.Context, __: click.Parameter, value: str | None) 
 
 
 SECTIONS: Final = {
-    "What": ("name", "revision", "gguf", "stages", "layers", "db", "force"),
+    "What": ("name", "revision", "gguf", "stages", "layers", "lean", "db", "force"),
     "Texts": ("dataset", "label_field", *choosing.TEXT_LIMITS, "max_len"),
     "Weights and vocabulary": (
         "thresholds",
@@ -169,9 +169,13 @@ SECTIONS: Final = {
     "--top-k",
     type=click.IntRange(1, 1000),
     metavar="K",
-    default=16,
-    show_default=True,
-    help="Tokens a list.",
+    help="Tokens a list (default: 16, with --lean 8).",
+)
+@click.option(
+    "--lean",
+    is_flag=True,
+    help="Store a third: lists of 8 tokens, 8 examples of hook_post, no histograms. Numbers of "
+    "neurons, which find asks for, are all there.",
 )
 @click.option("--exact-baselines", is_flag=True, help="Mismatched baselines from all pairs.")
 @options.seed("Of --sample-tokens, of sampled baselines, of examples drawn at random.")

@@ -153,7 +153,7 @@ def _collect_parameters(
 ) -> dict[str, Any]:
     """Return the figure's parameters and their values, as the options give them."""
     values = {key: value for key, value in named.items() if value is not None}
-    layer, dot, number = (neuron or "").rpartition(".")
+    layer, dot, number = (neuron or "").partition(".")
     if dot and values.setdefault("layer", layer) not in (layer, _number(layer)):
         raise UsageError(f"--layer {values['layer']} and --neuron {neuron} are two layers")
     if neuron is not None:

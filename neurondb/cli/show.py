@@ -10,7 +10,7 @@ from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.formatting.documents import flatten_page, format_json
-from neurondb.neurons import parse_neuron
+from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.schema import codes
@@ -20,15 +20,15 @@ from neurondb.terminal.neuron import draw_neuron_page as render
 from neurondb.terminal.output_formats import write_rows, write_text
 
 
-class NeuronName(click.ParamType[tuple[int, int]]):
-    """`L.N`: layer and neuron, both from 0."""
+class NeuronName(click.ParamType[NeuronPlace]):
+    """`L.N`: layer and neuron, both from 0; `L.E.N` with the expert between them."""
 
     name = "L.N"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return (layer, neuron)."""
+    ) -> NeuronPlace:
+        """Return the neuron's place."""
         try:
             return parse_neuron(str(value))
         except UsageError as error:
@@ -77,7 +77,7 @@ class NeuronName(click.ParamType[tuple[int, int]]):
 @options.page_results
 def show(
     model: str,
-    neurons: tuple[tuple[int, int], ...],
+    neurons: tuple[NeuronPlace, ...],
     form: str | None,
     output: Path | None,
     db: str | None,
@@ -85,7 +85,8 @@ def show(
 ) -> None:
     """Show neurons of a model: class, cosines, sign cases, tokens and top examples.
 
-    MODEL is the name of a model in the database, or the hub id or directory it was read from.
+    MODEL is the name of a model in the database, or the hub id or directory it was read from. A
+    neuron of a mixture of experts is L.E.N: layer, expert, and its number in the expert.
     JSON is one object a neuron; other formats have a row for each value, with its path in that
     object.
 

@@ -19,6 +19,7 @@ from neurondb.contracts.universality import (
 from neurondb.errors import UsageError
 from neurondb.reading.models import open_readonly
 from neurondb.reading.universality import read_universality_page
+from neurondb.reading.universality_cases import read_universality_cases
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import write_rows
 from neurondb.terminal.progress import choose_progress
@@ -30,7 +31,7 @@ from neurondb.terminal.universality import (
 
 SECTIONS: Final = {
     "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len"),
-    "Comparison": ("layer_window", "all_layers", "seed", "memory"),
+    "Comparison": ("layer_window", "all_layers", "sign_cases", "seed", "memory"),
     "Machine": ("device", "dtype"),
     "Results": ("limit", "force", "form", "output", "db"),
 }
@@ -52,6 +53,12 @@ SECTIONS: Final = {
     f"it (default: {DEFAULT_WINDOW}).",
 )
 @click.option("--all-layers", is_flag=True, help="Compare every layer with every layer.")
+@click.option(
+    "--sign-cases",
+    is_flag=True,
+    help="Match neurons in each of their sign cases too, with the same case of other neurons: five "
+    "times the products and the memory of sums.",
+)
 @options.seed("Of the baseline's random matrices, and of --sample-tokens.")
 @click.option(
     "--memory",
@@ -71,6 +78,7 @@ def universality(
     others: tuple[str, ...],
     layer_window: int | None,
     all_layers: bool,
+    sign_cases: bool,
     seed: int,
     memory: float,
     limit: int,
@@ -93,6 +101,7 @@ def universality(
     \b
     neurondb universality gpt2-small gpt2-medium gpt2-large --dataset texts.jsonl
     neurondb universality smollm2-135m gemma-3-270m --dataset sampler --all-layers
+    neurondb universality llama-3.2-1b llama-3.2-3b --dataset texts.jsonl --sign-cases
     neurondb universality pythia-160m pythia-410m --dataset texts.jsonl -o matches.csv --limit 0
     """  # noqa: D301
     if all_layers and layer_window is not None:
@@ -101,15 +110,17 @@ def universality(
     texts = make_texts_request(options_given | {"seed": seed})
     layers = None if all_layers else DEFAULT_WINDOW if layer_window is None else layer_window
     machine = Machine(model, db, device, dtype)
-    request = UniversalityRequest(machine, others, texts, layers, seed, memory, force)
+    request = UniversalityRequest(machine, others, texts, layers, seed, memory, sign_cases, force)
     progress = choose_progress(Console(stderr=True))
     report: UniversalityReport = load_job("universality")(request, progress)
     with open_readonly(db) as connection:
         page = read_universality_page(connection, report.run_id)
+        cases = read_universality_cases(connection, page.run.run_id, page.model, len(page.others))
     if destination.chosen == "table" and output is None:
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(draw_universality_page(page, terminal.width, limit), crop=False)
+        drawn = draw_universality_page(page, terminal.width, limit, cases)
+        terminal.print(drawn, crop=False)
     else:
         write_rows(make_universality_rows(page, limit), destination, caption="model")
     click.echo(options.describe_stored(report.run_id, was_stored=not report.is_new), err=True)

@@ -22,10 +22,12 @@ from neurondb.sqlite_files import check_readable
 def upgrade(db: str | None) -> None:
     """Bring an older database to this version's schema, in one transaction.
 
-    An empty database gets the tables; one of this version stays as it is.
+    An empty database gets the tables; one of this version stays as it is. Where a new schema takes
+    less room, the file is then written anew, if the disk has twice that room.
     """
     # Alembic takes as long to load as everything else together.
     from neurondb import migrate
+    from neurondb.writing.packing import pack_after_load
 
     url = parse_url(db)
     path = get_sqlite_path(url)
@@ -43,6 +45,8 @@ def upgrade(db: str | None) -> None:
         click.echo(
             f"{location}: schema {revision or '(none)'} → {migrate.read_revision(engine)}", err=True
         )
+        for line in pack_after_load(engine):
+            click.echo(line, err=True)
     finally:
         engine.dispose()
 

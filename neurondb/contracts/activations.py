@@ -93,6 +93,19 @@ class ActivationsRecord:
 
 
 @dataclass(frozen=True)
+class RoutingRecord:
+    """How the tokens of a dataset were routed to the experts of a layer, the shared one last.
+
+    `weight` is the mean of what the router multiplied an expert's output by, over the tokens routed
+    to it; NaN where there is none, and of the shared expert.
+    """
+
+    n_tokens: Int[np.ndarray, " experts"]
+    n_all_tokens: int
+    weight: Float[np.ndarray, " experts"]
+
+
+@dataclass(frozen=True)
 class TracesRecord:
     """Values around the peaks of one layer's examples, one entry a (neuron, text, position).
 

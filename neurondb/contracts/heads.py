@@ -167,6 +167,20 @@ class ScoreColumns:
     head_rank: NDArray[np.float64]
 
 
+class HeadCase(NamedTuple):
+    """What taking a neuron out changed at the positions where it is in one sign case.
+
+    Attributes:
+        case: Code of the case that the neuron is in at the query's token.
+        n: Positions in it.
+        means: Column of `head_ablation_cases` → a mean over them; NaN of none.
+    """
+
+    case: int
+    n: int
+    means: dict[str, float]
+
+
 @dataclass(frozen=True)
 class HeadAblation:
     """What taking one neuron out of one head's queries changed.
@@ -181,6 +195,7 @@ class HeadAblation:
         n_firing: Those where the neuron's hook_post is above 0, in canonical sign.
         means: Column of `head_ablations` → a mean over positions.
         kept: Positions × activation, attention to BOS clean and ablated, norm clean and ablated.
+        cases: The same means by the sign case that the neuron is in.
     """
 
     neuron_id: int
@@ -192,6 +207,7 @@ class HeadAblation:
     n_firing: int
     means: dict[str, float]
     kept: NDArray[np.float64]
+    cases: Sequence[HeadCase] = ()
 
 
 @dataclass(frozen=True)

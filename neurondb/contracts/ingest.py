@@ -19,6 +19,10 @@ DEVICE_MAPS: Final = ("auto", "balanced", "balanced_low_0", "sequential")
 TEXT_STAGES: Final = ("activations", "peaks", "traces")
 """The stages that read a dataset."""
 
+FULL_LIST: Final = 16
+LEAN_LIST: Final = 8
+"""Tokens and examples of a list, unless told otherwise: as ever, and of a lean ingest."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -98,8 +102,10 @@ class IngestRequest:
     """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
     thresholds: tuple[float, ...] = ()
     """τ of the read-write classes; the first is shown. None given: the one shown now, else 0.5."""
-    top_k: int = 16
-    """Tokens a list."""
+    top_k: int | None = None
+    """Tokens a list; None is 16, of a lean ingest 8."""
+    lean: bool = False
+    """Keep shorter lists: 8 tokens, 8 examples, of hook_post alone; and no histograms."""
     exact_baselines: bool = False
     """Look at all pairs for the mismatched baseline rather than at a sample."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -168,6 +174,12 @@ class DemoInputs(NamedTuple):
     """The neuron of the answer to show, as `L.N`; None shows the first."""
 
 
+def choose_top_k(request: IngestRequest) -> int:
+    """Return how many tokens a list has."""
+    default = LEAN_LIST if request.lean else FULL_LIST
+    return default if request.top_k is None else request.top_k
+
+
 def choose_stages(request: IngestRequest) -> list[str]:
     """Return the stages to run, in order.
 
@@ -188,6 +200,7 @@ def choose_stages(request: IngestRequest) -> list[str]:
     _check_sample(request, stages)
     _check_machine(request)
     _check_options(request, stages)
+    _check_shard(request, stages)
     if "activations" in stages and request.shard is None:
         stages = (*stages, "peaks")
     return [stage for stage in STAGES if stage in stages or stage == "weights"]
@@ -242,6 +255,15 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
             f"{option('token_stats')} belongs to the stage activations; give {option('dataset')}, "
             f"or add it to {option('stages')}"
         )
+    if request.lean and not {"vocab", "activations"} & set(stages):
+        raise UsageError(
+            f"{option('lean')} shortens lists of the stages vocab and activations; add one to "
+            f"{option('stages')}"
+        )
+
+
+def _check_shard(request: IngestRequest, stages: tuple[str, ...]) -> None:
+    """Refuse what a shard cannot do, and a place for the summary of one where there is none."""
     if request.summary is not None and request.shard is None:
         raise UsageError(f"{option('summary')} is where a shard goes; give {option('shard')} too")
     if request.shard is None:

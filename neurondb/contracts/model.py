@@ -22,6 +22,12 @@ class ModelRecord:
     tokenizer_fingerprint: str | None
     quantisation: str | None = None
     tensor_types: str | None = None
+    n_experts: int | None = None
+    d_expert: int | None = None
+    experts_per_token: int | None = None
+    d_shared_expert: int | None = None
+    dense_layers: str | None = None
+    d_dense: int | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class UniversalityRequest:
     """Seed of the random matrices that the baseline mixes neurons by."""
     memory: float = DEFAULT_MEMORY
     """GiB that the sums between layers may take at once; it changes no result."""
+    sign_cases: bool = False
+    """Match neurons in each of their sign cases too, with the same case of other neurons."""
     force: bool = False
     """Run again what is stored already, and replace it."""
 
@@ -51,6 +53,8 @@ class UniversalityRequest:
 
     def identify(self, model_id: int, fingerprint: str, others: Sequence[str], texts: str) -> str:
         """Return the sha256 over all that is asked for and decides the numbers.
+
+        Sign cases add numbers and change none, so that a run with them answers for one without.
 
         Args:
             model_id: The model.
@@ -73,6 +77,26 @@ class UniversalityRequest:
 
 
 @dataclass(frozen=True)
+class CaseMatches:
+    """The matches of neurons in one sign case; arrays are layers × neurons.
+
+    Attributes:
+        case: Code of the sign case, of the neurons and of those they are matched with.
+        n_tokens: Tokens compared at which the neuron is in the case.
+        best: The largest correlation of hook_post restricted to the case, 0 elsewhere; NaN for a
+            neuron that is never in it.
+        best_id: The neuron of the other model that has it; −1 for none.
+        baseline: The largest correlation with a mixture of neurons that are restricted like it.
+    """
+
+    case: int
+    n_tokens: Int[np.ndarray, "layers neurons"]
+    best: Float[np.ndarray, "layers neurons"]
+    best_id: Int[np.ndarray, "layers neurons"]
+    baseline: Float[np.ndarray, "layers neurons"]
+
+
+@dataclass(frozen=True)
 class OtherModel:
     """A model in which neurons were looked for, and the matches; arrays are layers × neurons.
 
@@ -89,6 +113,7 @@ class OtherModel:
         baseline: The largest correlation with a random mixture of neurons of a layer.
         lowest: The smallest correlation.
         lowest_id: The neuron that has it.
+        cases: The same by sign case, where that was asked for.
     """
 
     model_id: int
@@ -103,6 +128,7 @@ class OtherModel:
     baseline: Float[np.ndarray, "layers neurons"]
     lowest: Float[np.ndarray, "layers neurons"]
     lowest_id: Int[np.ndarray, "layers neurons"]
+    cases: Sequence[CaseMatches] = ()
 
 
 @dataclass(frozen=True)

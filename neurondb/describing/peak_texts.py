@@ -12,6 +12,7 @@ from neurondb.describing.vocabulary import TokenKin, count_shares
 from neurondb.reading.arrays import read_numbers
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 MOST_TEXTS: Final = 16
 """Texts of a sign of hook_post that are looked at."""
@@ -81,7 +82,9 @@ def read_peaks(
     r = tables.example_rows.c
     neuron_id, list_id, rank, text, position, value = read_numbers(
         connection,
-        select(r.neuron_id, r.list_id, r.rank, r.text_id, r.position, r.value).where(
+        select(
+            *(r.neuron_id, r.list_id, r.rank, r.text_id, r.position), unscale(r.scaled_value)
+        ).where(
             match_neurons(r.neuron_id, model, layer),
             r.dataset_id == dataset_id,
             r.list_id.in_(_LISTS),

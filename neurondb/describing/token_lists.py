@@ -12,6 +12,7 @@ from neurondb.describing.vocabulary import TokenKin
 from neurondb.reading.arrays import read_numbers
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 MOST_TOKENS: Final = 3
 CLOSE: Final = 0.6
@@ -46,11 +47,12 @@ def read_outstanding_tokens(
     """
     bound = find_largest_random_cosine(model.d_model, max(model.n_tokens, 1))
     r = tables.top_token_rows.c
+    cosine = func.abs(unscale(r.scaled_cosine))
     columns = read_numbers(
         connection,
-        select(r.neuron_id, r.list_id, r.token_id, func.abs(r.cosine))
+        select(r.neuron_id, r.list_id, r.token_id, cosine)
         .where(match_neurons(r.neuron_id, model, layer))
-        .where(r.list_id.in_(LISTS), r.rank < _RANKS, func.abs(r.cosine) > bound * CLOSE)
+        .where(r.list_id.in_(LISTS), r.rank < _RANKS, cosine > bound * CLOSE)
         .order_by(r.neuron_id, r.list_id, r.rank),
     )
     neuron_id, list_id, token_id = columns[:3].astype(np.int64)

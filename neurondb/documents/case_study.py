@@ -33,7 +33,7 @@ from neurondb.formatting.numbers import format_count
 from neurondb.formatting.text import format_ingest_command
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.case_study import CaseStudy, StudyOptions, read_case_study
-from neurondb.reading.models import Model
+from neurondb.reading.models import Model, locate_place
 
 Format = Literal["markdown", "html"]
 
@@ -51,7 +51,10 @@ def write_case_studies(
         UnknownNameError: when the model has no such neuron, or the database no such dataset.
         UsageError: when there is no neuron.
     """
-    studies = [read_case_study(connection, model, *place, options) for place in places]
+    located = [locate_place(model, place) for place in places]
+    studies = [
+        read_case_study(connection, model, place.layer, place.neuron, options) for place in located
+    ]
     document = make_document(studies, __version__)
     return write_html(document) if form == "html" else write_markdown(document).text
 

@@ -68,7 +68,7 @@ def write_html(document: Document) -> str:
         style=make_stylesheet(),
         subtitle=write_text(document.subtitle),
         contents=_write_contents(document) if document.contents else "",
-        body=_write_blocks(document.blocks),
+        body=write_blocks(document.blocks),
         footer=footer,
     )
 
@@ -76,8 +76,8 @@ def write_html(document: Document) -> str:
 @cache
 def make_stylesheet() -> str:
     """Return the page's one stylesheet, with the colours of classes and figures."""
-    light = _write_class_rules(choose_class_colours("light"))
-    dark = _write_class_rules(choose_class_colours("dark"))
+    light = write_class_rules(choose_class_colours("light"))
+    dark = write_class_rules(choose_class_colours("dark"))
     style = _STYLESHEET.read_text(encoding="utf-8")
     return (
         f"{style}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n"
@@ -85,7 +85,8 @@ def make_stylesheet() -> str:
     )
 
 
-def _write_class_rules(colours: dict[str, str]) -> str:
+def write_class_rules(colours: dict[str, str]) -> str:
+    """Return the style that gives read-write classes their colours."""
     return "\n".join(
         f".{_name_class(name)} {{ --class: {colour}; }}" for name, colour in colours.items()
     )
@@ -135,7 +136,8 @@ def _write_inline(part: Inline) -> str:
             return f'<a href="{escape(address)}">{_escape(text)}</a>'
 
 
-def _write_blocks(blocks: Iterable[Block]) -> str:
+def write_blocks(blocks: Iterable[Block]) -> str:
+    """Return blocks as HTML, one after the other."""
     return "\n".join(_WRITERS[type(block)](block) for block in blocks)
 
 
@@ -213,7 +215,7 @@ def _write_details(block: Details) -> str:
     kind = "" if block.printed else ' class="screen"'
     return (
         f"<details{kind}><summary>{write_text(block.summary)}</summary>\n"
-        f"{_write_blocks(block.blocks)}\n</details>"
+        f"{write_blocks(block.blocks)}\n</details>"
     )
 
 

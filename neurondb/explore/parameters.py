@@ -1,11 +1,11 @@
 """What the address of a page names: layers, positions, choices; what means nothing is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from neurondb.errors import UsageError
-from neurondb.neurons import match_number
-from neurondb.reading.models import Model
+from neurondb.neurons import NeuronPlace, match_number, parse_neuron
+from neurondb.reading.models import Model, locate_place
 
 _DIGITS: Final = 9
 """Digits of the longest number that can name anything here, and that SQLite can hold."""
@@ -25,6 +25,16 @@ def read_layer(text: str | None, model: Model) -> int | None:
             f"{model.name} has no layer {text[:80]!r}: its layers are 0 to {model.n_layers - 1}"
         )
     return layer
+
+
+def read_place(path: Mapping[str, str], model: Model) -> NeuronPlace:
+    """Return the neuron that an address names, with its number in the layer.
+
+    Raises:
+        UnknownNameError: when the model has no such neuron.
+        UsageError: when a number is too large to be one.
+    """
+    return locate_place(model, parse_neuron(f"{path['layer']}.{path['neuron']}"))
 
 
 def read_position(text: str | None) -> int | None:

@@ -11,7 +11,9 @@ from neurondb.sql.query_files import NamedQuery, parse_query
 from neurondb.sql.running import Parameters
 from neurondb.sql.written_out import fill_parameters, strip_header
 
-LAYER_COSINES: Final = """SELECT n.layer || '.' || n.neuron AS name, c.gate_out, c.in_out, c.gate_in
+LAYER_COSINES: Final = """SELECT
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       c.gate_out, c.in_out, c.gate_in
 FROM neurons n
 JOIN cosines c ON c.neuron_id = n.neuron_id
 WHERE n.model_id = :model_id AND n.layer = :layer"""

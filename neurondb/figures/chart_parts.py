@@ -119,7 +119,8 @@ def overlay(*parts: alt.Chart | alt.LayerChart) -> alt.LayerChart:
 
 def make_neuron_link(base_url: str, model: Model, layer: int, neuron: int) -> str:
     """Return the address of a neuron's page."""
-    return f"{base_url}/neuron/{quote(model.name, safe='')}/{layer}.{neuron}"
+    name = model.name_place(layer, neuron)
+    return f"{base_url}/neuron/{quote(model.name, safe='')}/{name}"
 
 
 def make_search_link(base_url: str, class_name: str, layer: int, model: Model) -> str:

@@ -164,7 +164,7 @@ def _describe(
         )
     values = {pair: float(of_pair[layer, neuron]) for pair, of_pair in cosines.items()}
     return Shown(
-        f"{layer}.{neuron}",
+        model.name_place(layer, neuron),
         list(CLASS_COLOURS)[int(class_id)],
         values.get("gate_in"),
         values.get("gate_out"),

@@ -35,7 +35,7 @@ def draw_layer(
         parts.append(_draw_rules([{"x": round_value(values[neuron])}], INK, [1, 0]))
     notes = ["", "grey: 95% of mismatched pairs", "dashes: of Gaussian ones"]
     if neuron is not None:
-        notes[-1] += f"; full line: {layer}.{neuron}"
+        notes[-1] += f"; full line: {model.name_place(layer, neuron)}"
     return overlay(*parts).properties(
         width=560,
         height=280,

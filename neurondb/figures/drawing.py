@@ -13,7 +13,7 @@ from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.neurons import NeuronPlace, parse_layers, parse_neurons
-from neurondb.reading.models import Model, find_model
+from neurondb.reading.models import Model, find_model, locate_place
 from neurondb.sql.query_files import set_defaults
 
 if TYPE_CHECKING:
@@ -175,9 +175,11 @@ def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -
 
 
 def _check_neurons(model: Model, places: Sequence[NeuronPlace]) -> Iterator[str]:
-    for layer, neuron in places:
-        _resolve_layer(model, layer)
-        _check_neuron(model, neuron)
+    for place in places:
+        _resolve_layer(model, place.layer)
+        if place.expert is None:
+            _check_neuron(model, place.neuron)
+        layer, neuron, _ = locate_place(model, place)
         yield f"{layer}.{neuron}"
 
 

@@ -117,9 +117,9 @@ def _find_neuron(
     place = next((i for i, one in enumerate(neurons) if one.neuron_id == neuron_id), None)
     if place is None:
         raise UnknownNameError(
-            f"no histogram of {layer}.{neuron} of {model.name} is stored: {len(neurons):,} neurons "
-            "have one, those with a role and those that a property of tokens explains the best, of "
-            "each layer; the view logit_effects lists them"
+            f"no histogram of {model.name_neuron(neuron_id)} of {model.name} is stored: "
+            f"{len(neurons):,} neurons have one, those with a role and those that a property of "
+            "tokens explains the best, of each layer; the view logit_effects lists them"
         )
     return place
 
@@ -147,8 +147,7 @@ def _choose_effects(
 
 
 def _name(model: Model, neuron_id: int) -> str:
-    layer, neuron = divmod(neuron_id - model.first_neuron_id, model.d_mlp)
-    return f"{layer}.{neuron}"
+    return model.name_neuron(neuron_id)
 
 
 def _draw_panel(model: Model, panel: Panel, *, wide: bool) -> alt.LayerChart:

@@ -48,7 +48,7 @@ def draw(
         for name, at in QUANTILES.items()
         if (value := compute_quantile(counts, edges, at)) is not None
     ]
-    title = f"{QUANTITIES[quantity]} of neuron {layer}.{neuron}"
+    title = f"{QUANTITIES[quantity]} of neuron {model.name_place(layer, neuron)}"
     return (
         _draw_layers(rows, marks, quantity, scale)
         .properties(width=560, height=260)

@@ -31,7 +31,7 @@ def select_group(
     if not has_rows(connection, tables.neurons, model):
         raise make_missing_stage_error("weights", model)
     ids = select_neurons(connection.engine, model, NeuronSelection("where", where)).neuron_ids
-    inside = np.zeros(model.n_neurons, dtype=bool)
+    inside = np.zeros(model.n_ids, dtype=bool)
     inside[ids - model.first_neuron_id] = True
     return inside.reshape(model.n_layers, model.d_mlp)
 

@@ -59,6 +59,14 @@ RELATION_FIGURES: Final = (
         together=True,
     ),
     Figure(
+        name="universality-cases",
+        title="Universality by sign case",
+        description="Of each layer, the median excess correlation of neurons with those of other "
+        "models, and the share that is universal: over all tokens, and in each sign case, where "
+        "both neurons do what they do in this case and nothing elsewhere.",
+        parameters=(_UNIVERSALITY_RUN,),
+    ),
+    Figure(
         name="nearest-cosines",
         title="Nearest and most nearly opposite neurons",
         description="Cosine of each neuron's gate, in and out with that of the nearest neuron of "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
-from neurondb.find.condition_columns import parse_condition_column
+from neurondb.find.case_columns import parse_derived_column
 from neurondb.find.percentiles import (
     format_percentile,
     get_ranked_key,
@@ -60,14 +60,17 @@ NUMBER_COLUMNS: Final = {
     "opposite_out": "the same of out",
     "attribution_loss": "first-order estimate of ablated_loss",
     "attribution_entropy": "first-order estimate of ablated_entropy",
+    "expert": "expert that the neuron is of, from 0; unknown where the layer is not divided",
+    "expert_neuron": "number within the expert, from 0",
+    "routed_share": "share of tokens that are routed to its expert",
     "universal": "excess correlation with neurons of other models: above 0.5 it is universal",
 }
 """Every numeric column of neuron_overview → what it holds."""
 
-PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id")
+PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id", "expert", "expert_neuron")
 """Columns that are whole numbers from 0."""
 
-SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive")
+SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive", "routed_share")
 """Columns that are shares of tokens."""
 
 _UNIT_COLUMNS: Final = ("null_share", "jaccard", "lm_head_probability")
@@ -129,11 +132,12 @@ def parse_number_column(key: str) -> str | None:
     """Return the column that a key names; `|in_out|` for its absolute value.
 
     It is one of neuron_overview, or an effect under a condition, `ablated[gate-_post+].loss`, or
-    the percentile of one of these within a neuron's layer, `pct(out_norm)`.
+    universality in a sign case, `gate+_in-.universal`, or the percentile of one of these within a
+    neuron's layer, `pct(out_norm)`.
 
     Raises:
-        ExpressionError: when a key with a condition names no effect, or a percentile no number by
-            which neurons have an order.
+        ExpressionError: when a key with a condition names no effect, one with a sign case no case,
+            or a percentile no number by which neurons have an order.
     """
     if (ranked := get_ranked_key(key)) is not None:
         return format_percentile(key, ranked, parse_number_column(ranked))
@@ -147,8 +151,8 @@ def parse_number_column(key: str) -> str | None:
     column = COLUMN_ALIASES.get(column, column)
     if column in NUMBER_COLUMNS:
         return column
-    effect = parse_condition_column(key)
-    return None if effect is None else effect.spelled
+    derived = parse_derived_column(key)
+    return None if derived is None else derived.spelled
 
 
 def choose_columns(
@@ -164,13 +168,13 @@ def choose_columns(
 
 
 def check_column(column: str) -> str:
-    """Return the name of a column to show: in the view, or of an effect under a condition.
+    """Return the name of a column to show: in the view, or of what is derived beside it.
 
     Raises:
         UsageError: when there is none of that name; the message has similar names.
     """
-    if (effect := parse_condition_column(column)) is not None:
-        return effect.spelled
+    if (derived := parse_derived_column(column)) is not None:
+        return derived.spelled
     if get_ranked_key(column) is not None:
         return str(parse_number_column(column))
     columns = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
@@ -186,8 +190,8 @@ def write_column(column: str) -> str:
         return f"ABS({write_column(column.strip('|'))})"
     if get_ranked_key(column) is not None:
         return write_percentile(column)
-    effect = parse_condition_column(column)
-    return column if effect is None else effect.value_sql
+    derived = parse_derived_column(column)
+    return column if derived is None else derived.value_sql
 
 
 def write_shown(column: str) -> str:

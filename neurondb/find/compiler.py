@@ -232,7 +232,10 @@ def _compile_missing(term: Missing, _bind: Bind) -> str:
 
 @compile_condition.register
 def _compile_place(term: Place, bind: Bind) -> str:
-    return f"(layer = {bind(term.layer)} AND neuron = {bind(term.neuron)})"
+    if term.expert is None:
+        return f"(layer = {bind(term.layer)} AND neuron = {bind(term.neuron)})"
+    of_expert = f"expert = {bind(term.expert)} AND expert_neuron = {bind(term.neuron)}"
+    return f"(layer = {bind(term.layer)} AND {of_expert})"
 
 
 @compile_condition.register

@@ -92,7 +92,9 @@ def _decide_place(term: Expression, model: Model, layer: int) -> bool | None:
     ranges = {"layer": (layer, layer), "neuron": (0, model.d_mlp - 1)}
     ranges["neuron_id"] = (first, first + model.d_mlp - 1)
     match term:
-        case Place(of_layer, neuron):
+        case Place(of_layer, neuron, expert):
+            if expert is not None and model.experts is None:
+                return False
             return None if of_layer == layer and neuron < model.d_mlp else False
         case OneOf(("layer" | "neuron" | "neuron_id") as column, values):
             low, high = ranges[column]
@@ -278,7 +280,7 @@ def has_rows(
     Where the table has a column for the dataset, only rows on that dataset count.
     """
     neuron_id: Column[int] = table.c.neuron_id
-    first, n = model.first_neuron_id, model.n_neurons
+    first, n = model.first_neuron_id, model.n_ids
     if layer is not None:
         first, n = first + layer * model.d_mlp, model.d_mlp
     rows = select(neuron_id).where(neuron_id.between(first, first + n - 1))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from neurondb.find.case_columns import UNIVERSAL_COLUMN, explain_missing_cases, parse_case_column
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
 from neurondb.find.concepts import explain_missing_concepts
 from neurondb.find.condition_columns import ConditionColumn, parse_condition_column
@@ -168,14 +169,17 @@ def _explain_missing_data(
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
     families = [term for term in terms if isinstance(term, InFamily)]
+    columns = _list_columns(terms)
+    cases = [column for column in columns if parse_case_column(column) is not None]
     needed = (
         *stages,
-        *([UNIVERSALITY] if _asks_for(terms, "universal") else ()),
+        *([UNIVERSALITY] if cases or UNIVERSAL_COLUMN in columns else ()),
         *([NEED] if needs_neighbours(terms) else ()),
         *(["heads"] if any(isinstance(term, MovesHead) for term in terms) else ()),
         *(["families"] if families else ()),
     )
     yield from explain_missing_runs(connection, models, needed)
+    yield from explain_missing_cases(connection, cases, models)
     yield from explain_no_relations(terms, models)
     yield from explain_missing_families(connection, families, models)
     yield from explain_missing_moves(connection, terms, models)
@@ -203,11 +207,17 @@ def _explain_missing_biases(
 
 def _asks_for(terms: Sequence[Expression], column: str) -> bool:
     """Tell whether terms compare a column, its absolute value or its percentile."""
-    return any(
-        isinstance(term, Compare | Between | OneOf | Missing)
-        and get_base_column(term.column) == column
+    return column in _list_columns(terms)
+
+
+def _list_columns(terms: Sequence[Expression]) -> list[str]:
+    """Return the columns that terms compare, or whose absolute values or percentiles they do."""
+    columns = (
+        get_base_column(term.column)
         for term in terms
+        if isinstance(term, Compare | Between | OneOf | Missing)
     )
+    return list(dict.fromkeys(columns))
 
 
 def _explain_gates(
@@ -325,7 +335,7 @@ def explain_related_classes(
 
 def _count_classes(connection: Connection, model: Model) -> dict[str, int]:
     c, k = tables.classes.c, tables.rw_classes.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     rows = connection.execute(
         select(k.name, func.count())
         .join_from(tables.classes, tables.rw_classes, k.class_id == c.class_id)
@@ -340,12 +350,7 @@ def explain_missing_effects(
     connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
 ) -> Iterator[str]:
     """Yield a line for each effect that the terms ask for and that no run of a model has."""
-    columns = (
-        get_base_column(term.column)
-        for term in terms
-        if isinstance(term, Compare | Between | OneOf | Missing)
-    )
-    for column in dict.fromkeys(columns):
+    for column in _list_columns(terms):
         if column in EFFECT_COLUMNS:
             name, _, metric = column.partition("_")
             effect = ConditionColumn(name, ALWAYS, metric)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from neurondb.find.case_columns import parse_case_column
 from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.keywords import DEAD
 from neurondb.find.percentiles import get_base_column
@@ -68,10 +69,13 @@ def explain_missing_gates(
 
 
 def _list_cases(terms: Iterable[Expression]) -> Iterator[str]:
-    """Yield the sign cases that terms on peak tokens name, but for those that name all."""
+    """Yield the sign cases that terms name: of peak tokens, but for those of all; of columns."""
     for term in terms:
         if isinstance(term, HasPeak) and len(term.lists) < len(SIGN_CASES):
             yield from (SIGN_CASES[code // len(PEAK_PLACES)] for code in term.lists)
+        elif isinstance(term, Compare | Between | OneOf):
+            case = parse_case_column(get_base_column(term.column))
+            yield from () if case is None else (case.case,)
 
 
 def explain_no_gates(models: Sequence[Model]) -> Iterator[str]:

@@ -80,7 +80,11 @@ def _check_places(
     sizes = _list_sizes(connection, model_names)
     shapes = {(n, d) for _, n, d in sizes}
     for place in (place for term in lists for place in term.places):
-        if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
+        if (
+            place.expert is None
+            and shapes
+            and not any(place.layer < n and place.neuron < d for n, d in shapes)
+        ):
             sizes_text = "; ".join(
                 f"{name} has layers 0–{n - 1}, neurons 0–{d - 1}" for name, n, d in sizes[:3]
             )

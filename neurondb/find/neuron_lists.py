@@ -34,6 +34,21 @@ _BY_PLACE: Final = """
     JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
 _PLACE_BASE: Final = 10**9
 
+# Those of experts, as {"3.5.963": layer · 10¹⁴ + expert · 10⁹ + number}. The id is that of a neuron
+# of this expert only where the layer is divided, and the expert has so many.
+_BY_EXPERT: Final = """
+    SELECT n.neuron_id
+    FROM (
+        SELECT place / {base} / {experts} AS layer, place / {base} % {experts} AS expert,
+               place % {base} AS neuron
+        FROM (SELECT CAST(CAST(value AS TEXT) AS BIGINT) AS place FROM json_each({listed})) AS p
+    ) AS l
+    JOIN models m ON l.layer < m.n_layers
+    JOIN neurons n
+      ON n.neuron_id = m.first_neuron_id + l.layer * m.d_mlp + l.expert * m.d_expert + l.neuron
+     AND n.layer = l.layer AND n.expert = l.expert"""
+_EXPERT_BASE: Final = 10**5
+
 # A neuron's examples are looked through until one fits: no index leads from a text to them. Where
 # no text fits at all, none is looked at.
 _BY_TEXT: Final = """(
@@ -50,9 +65,23 @@ def select_places(places: Sequence[Place], bind: Bind) -> str:
     codes = {
         f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
         for place in places
-        if max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
+        if place.expert is None
+        and max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
     }
-    return _BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))
+    selects = [_BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))] if codes else []
+    experts = {
+        f"{place.layer}.{place.expert}.{place.neuron}": (
+            (place.layer * _EXPERT_BASE + place.expert) * _PLACE_BASE + place.neuron
+        )
+        for place in places
+        if place.expert is not None
+        and max(place.layer, place.expert) < 9 * 10**4
+        and place.neuron < _PLACE_BASE
+    }
+    if experts or not selects:
+        listed = bind(json.dumps(experts))
+        selects.append(_BY_EXPERT.format(base=_PLACE_BASE, experts=_EXPERT_BASE, listed=listed))
+    return "\n    UNION ALL".join(selects)
 
 
 def select_by_effect(column: str) -> str | None:

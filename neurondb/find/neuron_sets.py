@@ -170,7 +170,7 @@ def _select_by_set(
             raise UnknownNameError(f"no set {quote_word(selection.text)} in this database{hint}")
         members = connection.scalars(select(m.neuron_id).where(m.set_id == set_row.set_id)).all()
     ids = _sort_ids(members)
-    if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
+    if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_ids)).all():
         raise UnknownNameError(
             f"the set {quote_word(selection.text)} is of neurons of another model"
         )
@@ -212,7 +212,7 @@ def _check_place(model: Model, layer: object, neuron: object) -> int:
 
 def _check_id(model: Model, neuron: object) -> int:
     """Return an id; refuse one that is not of the model."""
-    end = model.first_neuron_id + model.n_neurons
+    end = model.first_neuron_id + model.n_ids
     if not isinstance(neuron, int) or not model.first_neuron_id <= neuron < end:
         raise UnknownNameError(
             f"neuron_id {neuron} is not one of {model.name}'s ({model.first_neuron_id} to "
@@ -232,13 +232,11 @@ def load_class_ids(connection: Connection, model: Model) -> NDArray[np.int64]:
     The array is ordered by neuron id: shape (n_layers · d_mlp,).
     """
     c = tables.classes.c
-    of_model = c.neuron_id.between(
-        model.first_neuron_id, model.first_neuron_id + model.n_neurons - 1
-    )
+    of_model = c.neuron_id.between(model.first_neuron_id, model.first_neuron_id + model.n_ids - 1)
     rows = connection.execute(
         select(c.neuron_id, c.class_id).where(of_model, c.threshold == model.threshold)
     ).all()
-    class_of = np.full(model.n_neurons, -1, dtype=np.int64)
+    class_of = np.full(model.n_ids, -1, dtype=np.int64)
     if rows:
         ids, class_ids = np.array([tuple(row) for row in rows], dtype=np.int64).T
         class_of[ids - model.first_neuron_id] = class_ids
@@ -267,7 +265,8 @@ def draw_baseline(
     draws = []
     for layer, n_wanted in zip(*np.unique(members // model.d_mlp, return_counts=True), strict=True):
         first = layer * model.d_mlp
-        candidates = first + np.flatnonzero(eligible[first : first + model.d_mlp])
+        end = first + model.count_neurons(int(layer))
+        candidates = first + np.flatnonzero(eligible[first:end])
         draws.append(random.choice(candidates, min(n_wanted, len(candidates)), replace=False))
     ids: Ids = np.sort(np.concatenate(draws)) + model.first_neuron_id
     if not len(ids):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from neurondb.errors import ExpressionError
-from neurondb.find.condition_columns import parse_condition_column
+from neurondb.find.case_columns import parse_derived_column
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -69,7 +69,7 @@ def format_percentile(key: str, ranked: str, column: str | None) -> str:
     base = get_base_column(column)
     if get_ranked_key(column) is not None:
         raise ExpressionError(f"{quote_word(key)}: a percentile has no percentile of its own")
-    if base not in RANKED_COLUMNS and parse_condition_column(base) is None:
+    if base not in RANKED_COLUMNS and parse_derived_column(base) is None:
         raise ExpressionError(
             f"{quote_word(key)}: {base} has no percentiles, it orders no neurons of a layer; they "
             "are of norms, cosines, frequencies and other measures, as pct(out_norm)"

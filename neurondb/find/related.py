@@ -64,7 +64,7 @@ def parse_related(word: str, where: str) -> IsRelated:
     relation = name if name in _VECTORS_OF else "neighbours"
     first, *others = re.split(r"[\s,]+", match["inside"].strip())
     place = match_neuron(first)
-    if place is None:
+    if place is None or place.expert is not None:
         raise ExpressionError(
             f"{quote_word(word)} {where} needs a neuron in its parentheses, as {relation}(29.808)"
         )

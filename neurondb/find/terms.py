@@ -65,10 +65,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The neuron is number `neuron` of layer `layer`."""
+    """The neuron is number `neuron` of layer `layer`, or of an expert of that layer."""
 
     layer: int
     neuron: int
+    expert: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from neurondb.published.literature import canonicalise_name, read_figures
 from neurondb.published.tolerances import Texts, allow_for_rounding
 from neurondb.reading.models import Model, find_neuron_id
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 COSINE_GROUP: Final = "cosine of a neuron"
 CASE_GROUP: Final = "sign cases of a neuron"
@@ -126,7 +127,7 @@ def _read_peaks(
     e = tables.example_rows.c
     code = codes.encode_example_list(codes.SIGN_CASES.index(case), 0)
     return connection.scalars(
-        select(e.value)
+        select(unscale(e.scaled_value))
         .where(e.neuron_id == neuron_id, e.dataset_id == dataset_id, e.list_id == code)
         .order_by(e.rank)
     ).all()

@@ -35,7 +35,7 @@ def read_signs(
     rows = connection.execute(
         select(n.neuron_id, n.sign).where(_match_range(n.neuron_id, neuron_ids))
     ).all()
-    signs: NDArray[np.float64] = np.ones(model.n_neurons)
+    signs: NDArray[np.float64] = np.ones(model.n_ids)
     for neuron_id, sign in rows:
         signs[neuron_id - model.first_neuron_id] = sign
     return np.asarray(signs[neuron_ids - model.first_neuron_id])
@@ -61,7 +61,7 @@ def read_mean_posts(
         A mean for each neuron, NaN where no token fulfils the condition; None unless all of the
         neurons have activations on the dataset.
     """
-    sums: NDArray[np.float64] = np.full((2, model.n_neurons), np.nan)
+    sums: NDArray[np.float64] = np.full((2, model.n_ids), np.nan)
     query = _sum_all_tokens if condition == ALWAYS else _sum_sign_cases
     for neuron_id, weight, total in query(connection, dataset_id, neuron_ids, condition):
         sums[:, neuron_id - model.first_neuron_id] = weight, total

@@ -220,7 +220,7 @@ def read_compared_cosines(
     places, *cosines = read_numbers(
         connection, _order_as_stored(select(place, *columns), comparison_id)
     )
-    values = np.full((len(COMPARED_VECTORS), model.n_neurons), np.nan)
+    values = np.full((len(COMPARED_VECTORS), model.n_ids), np.nan)
     values[:, places.astype(np.int64)] = cosines
     of_layers = values.reshape(len(COMPARED_VECTORS), model.n_layers, model.d_mlp)
     return dict(zip(COMPARED_VECTORS, of_layers, strict=True))

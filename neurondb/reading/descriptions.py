@@ -23,7 +23,9 @@ _STAGES: Final = ("weights", "vocab", "properties", "texts", "activations", "pea
 _SETTINGS: Final = ("model_id", "threshold", "dataset_id", "first_neuron_id", "n_unused_rows")
 
 _FOUND: Final = """
-    SELECT m.name AS model, n.layer || '.' || n.neuron AS name, d.neuron_id, d.text
+    SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       d.neuron_id, d.text
     FROM descriptions d
     JOIN neurons n ON n.neuron_id = d.neuron_id
     JOIN models m ON m.model_id = n.model_id

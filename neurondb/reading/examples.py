@@ -18,6 +18,7 @@ from neurondb.reading.models import Model
 from neurondb.reading.texts import Dataset
 from neurondb.reading.traces import Trace, read_traces
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 OTHER_CASES_COUNT: Final = 1
 """How many examples are shown of a sign case that is not the one shown first."""
@@ -157,7 +158,7 @@ def _read_examples(
         codes.encode_example_list(codes.SIGN_CASES.index(case), quantity): case for case in counts
     }
     query = (
-        select(r.list_id, r.rank, r.text_id, t.ordinal, r.position, r.value)
+        select(r.list_id, r.rank, r.text_id, t.ordinal, r.position, unscale(r.scaled_value))
         .outerjoin_from(tables.example_rows, tables.texts, t.text_id == r.text_id)
         .where((r.neuron_id == key.neuron_id) & (r.dataset_id == key.dataset_id))
         .where(r.list_id.in_(case_of) & (r.rank < options.count))

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
+from neurondb.reading.head_cases import HeadEffectCase, list_head_cases
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
@@ -148,6 +149,7 @@ class KnownHead:
     Attributes:
         pair: Their score.
         ablation: What taking the neuron out of the head's query changed; None where nobody asked.
+        cases: The same by the sign case that the neuron is in.
         chance: The |standardised score| that the strongest of as many heads has for one random
             direction in twenty.
     """
@@ -155,6 +157,7 @@ class KnownHead:
     pair: NeuronHead
     ablation: HeadEffect | None
     chance: float
+    cases: Sequence[HeadEffectCase] = ()
 
     @property
     def stands_out(self) -> bool:
@@ -276,7 +279,7 @@ def list_strongest(
 ) -> tuple[NeuronHead, ...]:
     """Return the pairs of a model with the largest scores of one sign, the largest first."""
     r = tables.neuron_head_rows.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     side = r.score > 0 if deactivates else r.score < 0
     rows = connection.execute(
         _select_pairs()
@@ -304,8 +307,11 @@ def list_neuron_heads(connection: Connection, neuron_id: int) -> tuple[KnownHead
         (one.head_layer, one.head): one
         for one in list_head_effects(connection, neuron_id=neuron_id)
     }
+    cases = list_head_cases(connection, neuron_id)
+    places = [(pair.head_layer, pair.head) for pair in pairs]
     return tuple(
-        KnownHead(pair, effects.get((pair.head_layer, pair.head)), chance) for pair in pairs
+        KnownHead(pair, effects.get(place), chance, cases.get(place, ()))
+        for pair, place in zip(pairs, places, strict=True)
     )
 
 

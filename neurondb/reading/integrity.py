@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Table, exists, func, select
 from sqlalchemy.exc import OperationalError
 
 from neurondb.database import get_driver_connection
+from neurondb.experts import decode_experts
 from neurondb.full_text import INDEXED, find_fault
 from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import metadata, tables
@@ -138,6 +139,8 @@ def _check_ledger(connection: Connection) -> Iterator[Problem]:
             dataset.name.label("dataset"),
             (model.first_neuron_id + step.layer * model.d_mlp).label("first"),
             model.d_mlp,
+            *(model.n_experts, model.d_expert, model.experts_per_token),
+            *(model.d_shared_expert, model.dense_layers, model.d_dense),
         )
         .join_from(tables.ingest_steps, tables.models, step.model_id == model.model_id)
         .outerjoin(tables.dataset_rows, step.dataset_id == dataset.dataset_id)
@@ -145,15 +148,28 @@ def _check_ledger(connection: Connection) -> Iterator[Problem]:
     ).all()
     for row in rows:
         for table in (*TABLES_WITH_EVERY_NEURON[row.stage], *TABLES_ALL_OR_NONE.get(row.stage, ())):
-            n = _count_neurons(connection, table, row)
-            if n != row.d_mlp and (n > 0 or table in TABLES_WITH_EVERY_NEURON[row.stage]):
+            n, expected = _count_neurons(connection, table, row), _count_expected(row)
+            if n != expected and (n > 0 or table in TABLES_WITH_EVERY_NEURON[row.stage]):
                 dataset_note = "" if row.dataset is None else f" on {row.dataset}"
                 yield Problem(
                     f"{row.name}: layer {row.layer} of {row.stage}{dataset_note} is finished, but "
-                    f"{table.name} has {n} of its {row.d_mlp} neurons",
+                    f"{table.name} has {n} of its {expected} neurons",
                     f"neurondb ingest {row.name} --stages {row.stage} --force"
                     + (" --dataset TEXTS" if row.dataset is not None else ""),
                 )
+
+
+def _count_expected(step: Row[*tuple[Any, ...]]) -> int:
+    """Return how many neurons a step's layer has."""
+    experts = decode_experts(
+        step.n_experts,
+        step.d_expert,
+        step.experts_per_token,
+        step.d_shared_expert,
+        step.dense_layers,
+        step.d_dense,
+    )
+    return int(step.d_mlp) if experts is None else experts.count_neurons(step.layer)
 
 
 def _count_neurons(connection: Connection, table: Table, step: Row[*tuple[Any, ...]]) -> int:

@@ -84,7 +84,7 @@ class OutMoments(NamedTuple):
 def list_neurons_with_logit_effects(connection: Connection, model: Model) -> list[OutMoments]:
     """Return the neurons of a model that have histograms, in the order of their ids."""
     r, v = tables.logit_effect_rows.c, tables.vocab_stat_rows.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     ids = select(r.neuron_id).where(r.neuron_id.between(model.first_neuron_id, last)).distinct()
     rows = connection.execute(
         select(v.neuron_id, v.skewness, v.kurtosis, v.variance)

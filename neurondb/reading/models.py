@@ -1,12 +1,13 @@
 """Open a database, list the models in it, and find the one that a user means.
 
 A model owns `n_layers` · `d_mlp` consecutive neuron ids, in order of layer and neuron; `Model`
-turns them into places and names, `find_neuron_id` turns places into ids.
+turns them into places and names, `find_neuron_id` turns places into ids. A mixture of experts whose
+layers differ in width leaves ids unused at the end of the narrow ones (`neurondb.experts`).
 """
 
 import difflib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UnknownNameError
+from neurondb.experts import Experts, decode_experts
+from neurondb.neurons import NeuronPlace
 from neurondb.schema import tables
 
 NAMES_LISTED: Final = 20
@@ -53,6 +56,12 @@ class Model:
         dataset_id: the dataset whose activations `neuron_overview` shows.
         n_unused_rows: rows of U and E that no token has; None where that is not known.
         quantisation: how a GGUF file stores the weights; None for a model in hub format.
+        n_experts: routed experts of a layer; None, as all that follow, for a dense model.
+        d_expert: neurons of each.
+        experts_per_token: routed experts that a token passes through.
+        d_shared_expert: neurons of the shared expert.
+        dense_layers: layers that are not divided, as JSON.
+        d_dense: neurons of each of these.
     """
 
     model_id: int
@@ -71,6 +80,12 @@ class Model:
     dataset_id: int | None
     n_unused_rows: int | None = None
     quantisation: str | None = None
+    n_experts: int | None = None
+    d_expert: int | None = None
+    experts_per_token: int | None = None
+    d_shared_expert: int | None = None
+    dense_layers: str | None = None
+    d_dense: int | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -80,7 +95,30 @@ class Model:
     @property
     def n_neurons(self) -> int:
         """Number of neurons in all layers."""
+        if self.experts is None:
+            return self.n_layers * self.d_mlp
+        return sum(map(self.experts.count_neurons, range(self.n_layers)))
+
+    @property
+    def n_ids(self) -> int:
+        """Number of neuron ids that the model owns, be they neurons' or not."""
         return self.n_layers * self.d_mlp
+
+    @property
+    def experts(self) -> Experts | None:
+        """How its layers are divided into experts; None for a dense model."""
+        return decode_experts(
+            self.n_experts,
+            self.d_expert,
+            self.experts_per_token,
+            self.d_shared_expert,
+            self.dense_layers,
+            self.d_dense,
+        )
+
+    def count_neurons(self, layer: int) -> int:
+        """Return how many neurons a layer has."""
+        return self.d_mlp if self.experts is None else self.experts.count_neurons(layer)
 
     def locate(self, neuron_id: int) -> tuple[int, int]:
         """Return the layer of a neuron and its number in that layer."""
@@ -88,9 +126,15 @@ class Model:
         return layer, neuron
 
     def name_neuron(self, neuron_id: int) -> str:
-        """Return a neuron as `layer.neuron`, both from 0."""
-        layer, neuron = self.locate(neuron_id)
-        return f"{layer}.{neuron}"
+        """Return a neuron as `layer.neuron`, or `layer.expert.neuron`, all from 0."""
+        return self.name_place(*self.locate(neuron_id))
+
+    def name_place(self, layer: int, neuron: int) -> str:
+        """Return the name of the neuron with a number in a layer."""
+        place = None if self.experts is None else self.experts.locate(layer, neuron)
+        if place is None:
+            return f"{layer}.{neuron}"
+        return f"{layer}.{place.expert}.{place.neuron}"
 
 
 @dataclass(frozen=True)
@@ -113,18 +157,55 @@ MODEL_COLUMNS: Final = tuple(tables.models.c[field.name] for field in fields(Mod
 """The columns of the table `models` that make up a `Model`, in its order."""
 
 
-def find_neuron_id(model: Model, layer: int, neuron: int) -> int:
+def find_neuron_id(model: Model, layer: int, neuron: int, expert: int | None = None) -> int:
     """Return the id of a neuron, which follows from its place in the model.
 
+    `neuron` is its number in the layer or, with an `expert`, among that expert's neurons.
+
     Raises:
-        UnknownNameError: when the model has no such layer or neuron.
+        UnknownNameError: when the model has no such layer, expert or neuron.
     """
-    if not (0 <= layer < model.n_layers and 0 <= neuron < model.d_mlp):
-        raise UnknownNameError(
-            f"{model.name} has no neuron {layer}.{neuron}: its layers are 0 to "
-            f"{model.n_layers - 1}, its neurons 0 to {model.d_mlp - 1}"
-        )
-    return model.first_neuron_id + layer * model.d_mlp + neuron
+    number: int | None = None
+    if 0 <= layer < model.n_layers:
+        if expert is None:
+            number = neuron if 0 <= neuron < model.count_neurons(layer) else None
+        elif model.experts is not None:
+            number = model.experts.find_number(layer, expert, neuron)
+    if number is None:
+        asked = NeuronPlace(layer, neuron, expert).name
+        raise UnknownNameError(f"{model.name} has no neuron {asked}: {describe_sizes(model)}")
+    return model.first_neuron_id + layer * model.d_mlp + number
+
+
+def locate_place(model: Model, place: NeuronPlace) -> NeuronPlace:
+    """Return the place of a neuron with its number in the whole layer, however it was written.
+
+    Raises:
+        UnknownNameError: when the model has no such layer, expert or neuron.
+    """
+    return NeuronPlace(*model.locate(find_neuron_id(model, *place)))
+
+
+def has_place(model: Model, place: NeuronPlace) -> bool:
+    """Tell whether a model has a neuron at a place."""
+    with suppress(UnknownNameError):
+        return find_neuron_id(model, *place) > 0
+    return False
+
+
+def describe_sizes(model: Model) -> str:
+    """Return which layers, experts and neurons a model has, in words."""
+    layers = f"its layers are 0 to {model.n_layers - 1}"
+    experts = model.experts
+    if experts is None:
+        return f"{layers}, its neurons 0 to {model.d_mlp - 1}"
+    words = f"{layers}, their experts 0 to {experts.n_routed - 1} of {experts.width:,} neurons"
+    if experts.shared_width:
+        words += f", the shared expert {experts.n_routed} of {experts.shared_width:,}"
+    if experts.dense_layers:
+        dense = ", ".join(map(str, experts.dense_layers))
+        words += f"; layers without experts, of {experts.dense_width:,} neurons: {dense}"
+    return words
 
 
 def match_neurons(
@@ -134,7 +215,7 @@ def match_neurons(
     first = model.first_neuron_id
     if layer is not None:
         first += layer * model.d_mlp
-    end = first + (model.n_neurons if layer is None else model.d_mlp)
+    end = first + (model.n_ids if layer is None else model.d_mlp)
     return (column >= first) & (column < end)
 
 

@@ -369,7 +369,7 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         architecture=model.architecture,
         activation=model.activation,
         gated=model.gated,
-        name=f"{layer}.{neuron}",
+        name=model.name_place(layer, neuron),
         layer=layer,
         neuron=neuron,
         neuron_id=key,

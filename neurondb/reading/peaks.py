@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_
 
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 FIRES: Final = {"peak": "fires on", "previous": "fires after", "next": "fires before"}
 """Place of a token → what the neuron does that has it there."""
@@ -116,7 +117,8 @@ def _match_list(row: Any) -> ColumnElement[bool]:
 
 def _select_example_value(row: Any, rank: Any) -> Any:
     e = tables.example_rows.c
-    return select(e.value).where(_match_list(row) & (e.rank == rank)).scalar_subquery()
+    is_it = _match_list(row) & (e.rank == rank)
+    return select(unscale(e.scaled_value)).where(is_it).scalar_subquery()
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def read_post_distributions(
     """
     of_neuron = tables.activation_histograms.c.neuron_id
     if neuron_ids is None:
-        wanted = np.arange(model.first_neuron_id, model.first_neuron_id + model.n_neurons)
+        wanted = np.arange(model.first_neuron_id, model.first_neuron_id + model.n_ids)
         found = _read(connection, dataset_id, match_neurons(of_neuron, model))
     else:
         wanted, found = neuron_ids, {}

@@ -49,7 +49,8 @@ def read_activations_pages(
         ActivationsPage(
             result.model,
             one.place.name,
-            *one.place,
+            one.place.layer,
+            one.place.neuron,
             one.neuron_id,
             facts[one.neuron_id].class_name,
             facts[one.neuron_id].freq,

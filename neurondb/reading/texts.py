@@ -16,6 +16,7 @@ from neurondb.errors import UnknownNameError
 from neurondb.reading.excerpts import Place, read_excerpts
 from neurondb.reading.models import Model, join_names
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 from neurondb.spelling import by_option
 
 STRETCH_TOKENS: Final = 512
@@ -307,7 +308,7 @@ def _read_example_rows(
     end = model.first_neuron_id + (layers[-1] + 1) * model.d_mlp
     return list(
         connection.execute(
-            select(r.neuron_id, r.list_id, r.rank, r.position, r.value)
+            select(r.neuron_id, r.list_id, r.rank, r.position, unscale(r.scaled_value))
             .where((r.neuron_id >= first) & (r.neuron_id < end))
             .where((r.dataset_id == text.dataset_id) & (r.text_id == text.text_id))
         )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
+from neurondb.schema.columns import unscale
 
 EFFECTS: Final = {
     ("gate", "top"): "reads",
@@ -126,7 +127,8 @@ def select_occurrences(model: Model, token_ids: Sequence[int], lists: ListFilter
     end = model.first_neuron_id + model.n_neurons
     return (
         select(
-            *(r.token_id, r.neuron_id, n.layer, n.neuron, r.list_id, r.rank, r.cosine),
+            *(r.token_id, r.neuron_id, n.layer, n.neuron),
+            *(r.list_id, r.rank, unscale(r.scaled_cosine)),
             *(n.gate_norm, n.in_norm, n.out_norm, t.unembed_norm, t.embed_norm, k.name),
         )
         .join_from(tables.top_token_rows, tables.neurons, n.neuron_id == r.neuron_id)
@@ -318,10 +320,10 @@ def _read_places(
 ) -> tuple[TokenPlace, ...]:
     r, q, k = tables.top_token_rows.c, tables.classes.c, tables.rw_classes.c
     top = (
-        select(r.neuron_id, r.rank, r.cosine)
+        select(r.neuron_id, r.rank, unscale(r.scaled_cosine))
         .where((r.token_id == token_id) & (r.list_id == list_id))
         .where(match_neurons(r.neuron_id, model, place_filter.layer))
-        .order_by(func.abs(r.cosine).desc(), r.neuron_id)
+        .order_by(func.abs(r.scaled_cosine).desc(), r.neuron_id)
         .limit(place_filter.most)
         .subquery()
     )

@@ -5,11 +5,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from neurondb.reading.arrays import read_numbers, replace_null_by_nan
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.runs import make_absent_run_error
+from neurondb.reading.universality_cases import CaseMatch, list_case_matches
 from neurondb.schema import tables
 
 REVERSE_LISTED: Final = 5
@@ -133,6 +134,8 @@ class NeuronUniversality:
     """Neurons of other models whose best match it is, in any run."""
     reverse: tuple[ReverseMatch, ...] = ()
     """The most correlated of them."""
+    cases: tuple[CaseMatch, ...] = ()
+    """The neuron in each of its sign cases, where the run was asked for them."""
 
 
 def average_known(
@@ -150,10 +153,21 @@ _RUN_COLUMNS: Final = tuple(
 )
 
 
-def find_stored_universality(connection: Connection, request: str) -> int | None:
-    """Return the run that was asked for in this way, by the sha256 of the request; None if none."""
-    r = tables.universality_runs.c
-    return connection.scalar(select(r.run_id).where(r.request == request))
+def find_stored_universality(
+    connection: Connection, request: str, *, with_cases: bool = False
+) -> int | None:
+    """Return the run that was asked for in this way; None if there is none.
+
+    Args:
+        connection: The database.
+        request: The sha256 of the request.
+        with_cases: Whether it must have sign cases.
+    """
+    r, c = tables.universality_runs.c, tables.universality_cases.c
+    of_request = select(r.run_id).where(r.request == request)
+    if with_cases:
+        of_request = of_request.where(exists().where(c.run_id == r.run_id))
+    return connection.scalar(of_request)
 
 
 def find_shown_universality(connection: Connection, model: Model) -> int | None:
@@ -199,7 +213,7 @@ def read_universality_page(connection: Connection, run_id: int) -> UniversalityP
     shape = (len(others), model.n_layers, model.d_mlp)
     numbers = np.full((4, *shape), np.nan)
     u, b = tables.universality.c, tables.neurons.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     ids, places, *found = read_numbers(
         connection,
         select(
@@ -258,7 +272,8 @@ def read_neuron_universality(
     if known:
         best, baseline = np.array(known, dtype=np.float64).mean(0)
         excess = float(best - baseline)
-    return NeuronUniversality(run_id, dataset, matches, excess, *reverse)
+    cases = list_case_matches(connection, run_id, neuron_id)
+    return NeuronUniversality(run_id, dataset, matches, excess, *reverse, cases)
 
 
 def _list_matches(connection: Connection, run_id: int, neuron_id: int) -> tuple[NeuronMatch, ...]:

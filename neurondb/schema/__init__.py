@@ -8,7 +8,7 @@ from neurondb.schema.views import VIEWS
 
 FIRST: Final = "0008"
 """Alembic revision of the first release, the oldest that `neurondb upgrade` starts from."""
-REVISION: Final = "0023"
+REVISION: Final = "0026"
 """Alembic revision these definitions correspond to; a test compares it with migrations/."""
 
 __all__ = ["FIRST", "REVISION", "VIEWS", "metadata", "tables"]

@@ -6,7 +6,17 @@ computed in float32 are listed here, as they have 24 significant bits whatever h
 
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Integer, MetaData, SmallInteger, String
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+)
 
 from neurondb.schema.codes import QUANTITY_COLUMNS
 
@@ -26,15 +36,15 @@ FLOAT32_BY_TABLE: Final = {
     "neurons": ("gate_norm", "in_norm", "out_norm", "gate_bias", "in_bias"),
     "cosines": ("gate_in", "gate_out", "in_out"),
     "tokens": ("unembed_norm", "embed_norm"),
-    "top_token_rows": ("cosine",),
-    "example_rows": ("value",),
+    "top_tokens": ("cosine",),
+    "examples": ("value",),
     "control_example_rows": ("value",),
     "sign_case_rows": tuple(
         f"{quantity}_{extreme}" for quantity in QUANTITY_COLUMNS for extreme in ("min", "max")
     ),
 }
-"""Table → its columns that are float32 (METHODS §2), read back as float64. A cosine that decided
-between equals is float64 (docs/architecture.md, Ties)."""
+"""Table or view → its columns that are float32 (METHODS §2), read back as float64. A cosine that
+decided between equals is float64 (docs/architecture.md, Ties)."""
 
 FLOAT32_COLUMNS: Final = frozenset(name for names in FLOAT32_BY_TABLE.values() for name in names)
 """The names of these columns, which views and named queries keep."""
@@ -63,6 +73,31 @@ def reference(name: str, target: str, comment: str, *, nullable: bool = False) -
 def real(name: str, comment: str, *, nullable: bool = True) -> Column[float]:
     """Return a real number."""
     return Column(name, Double, nullable=nullable, comment=comment)
+
+
+COSINE_BITS: Final = 31
+VALUE_BITS: Final = 28
+"""Powers of two that float32 numbers of the largest tables are multiplied by. SQLite keeps a real
+that is an integer in as few bytes as the integer needs: four instead of eight for float32 cosines
+from 2⁻⁸ to 1, and for values from 2⁻⁵ to 8. Beyond 8 six are needed; all others take eight, as they
+do unscaled. A power of two changes the exponent alone: every number is read back to the bit."""
+
+
+def scaled(name: str, bits: int, comment: str) -> Column[float]:
+    """Return a real number that is stored 2^bits times as large, in a column `scaled_NAME`."""
+    comment = f"2^{bits} times {comment}"
+    return Column(f"scaled_{name}", Double, nullable=False, comment=comment, info={"bits": bits})
+
+
+def unscale(column: Column[float]) -> ColumnElement[float]:
+    """Return the expression that reads the number from a scaled column, labelled with its name."""
+    number: ColumnElement[float] = column * 2.0 ** -column.info["bits"]
+    return number.label(column.name.removeprefix("scaled_"))
+
+
+def write_unscaled(name: str, bits: int) -> str:
+    """Return the SQL that reads a number from the scaled column of the rows `r`."""
+    return f"r.scaled_{name} / {2.0**bits}"
 
 
 def integer(name: str, comment: str, *, nullable: bool = False) -> Column[int]:

@@ -27,7 +27,8 @@ _NEIGHBOURS: Final = """
 SELECT r.neuron_id, v.vector,
        CASE WHEN r.side > 0 THEN 'nearest' ELSE 'opposite' END AS side,
        r.rank, r.other_id, r.cosine, m.name AS model, n.layer, o.layer AS other_layer,
-       n.layer || '.' || n.neuron AS name, o.layer || '.' || o.neuron AS other
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       o.layer || '.' || COALESCE(o.expert || '.' || o.expert_neuron, '' || o.neuron) AS other
 FROM neighbour_rows r
 JOIN vectors v ON v.vector_id = r.vector_id
 JOIN neurons n ON n.neuron_id = r.neuron_id
@@ -43,8 +44,9 @@ SELECT c.writer_id, c.reader_id, v.vector AS reads_with, c.cosine,
        * CASE WHEN c.vector_id = {VECTORS.index("gate")} THEN d.gate_norm ELSE d.in_norm END
        AS strength,
        c.downstream_rank, c.upstream_rank, m.name AS model, w.layer AS writer_layer,
-       d.layer AS reader_layer, w.layer || '.' || w.neuron AS writer,
-       d.layer || '.' || d.neuron AS reader
+       d.layer AS reader_layer,
+       w.layer || '.' || COALESCE(w.expert || '.' || w.expert_neuron, '' || w.neuron) AS writer,
+       d.layer || '.' || COALESCE(d.expert || '.' || d.expert_neuron, '' || d.neuron) AS reader
 FROM connection_rows c
 JOIN vectors v ON v.vector_id = c.vector_id
 JOIN neurons w ON w.neuron_id = c.writer_id

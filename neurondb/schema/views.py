@@ -17,6 +17,7 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
 from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
@@ -53,9 +54,12 @@ def _case_statistics() -> str:
 
 
 # The dot product is a subquery, so that only rows whose dot is shown look up the two norms.
-_TOP_TOKENS = """
-SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine,
-       r.cosine * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
+_COSINE = write_unscaled("cosine", COSINE_BITS)
+_VALUE = write_unscaled("value", VALUE_BITS)
+
+_TOP_TOKENS = f"""
+SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, {_COSINE} AS cosine,
+       {_COSINE} * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                         ELSE n.out_norm END
                           * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END
                    FROM neurons n
@@ -81,7 +85,9 @@ JOIN tokens t ON t.model_id = r.model_id AND t.token_id = r.token_id
 """
 
 _NEURON_PROPERTY_EFFECTS = """
-SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, e.neuron_id,
+SELECT m.name AS model, n.layer, n.neuron,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       e.neuron_id,
        p.name AS property, e.effect, e.inside_mean, e.outside_mean
 FROM property_effects e
 JOIN neurons n ON n.neuron_id = e.neuron_id
@@ -90,7 +96,9 @@ JOIN properties p ON p.property_id = e.property_id
 """
 
 _LOGIT_EFFECTS = """
-SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, r.neuron_id,
+SELECT m.name AS model, n.layer, n.neuron,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       r.neuron_id,
        p.name AS property, r.low, r.high, r.n, r.n_inside
 FROM logit_effect_rows r
 JOIN neurons n ON n.neuron_id = r.neuron_id
@@ -99,7 +107,8 @@ JOIN properties p ON p.property_id = r.property_id
 """
 
 _CLAMP_SWEEPS = """
-SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
+SELECT r.run_id, m.name AS model, n.layer, n.neuron,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
        k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
        x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
        (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
@@ -114,7 +123,8 @@ JOIN clamp_results x ON x.run_id = r.run_id
 
 _CONCEPT_NEURONS = """
 SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron,
-       n.layer || '.' || n.neuron AS name, c.neuron_id, c.vector,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       c.neuron_id, c.vector,
        CASE WHEN c.cosine < 0 THEN -1 WHEN c.cosine IS NOT NULL THEN 1 END AS sign,
        c.direction, c.cosine, r.hook, c.low, c.high, c.low_change, c.high_change, c.change,
        CASE WHEN c.high_change >= c.low_change THEN c.high ELSE c.low END AS best_value,
@@ -132,7 +142,9 @@ JOIN neurons n ON n.neuron_id = c.neuron_id
 """
 
 _CONCEPT_SWEEPS = """
-SELECT r.run_id, m.name AS model, r.concept, n.layer || '.' || n.neuron AS name, p.neuron_id,
+SELECT r.run_id, m.name AS model, r.concept,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       p.neuron_id,
        c.random, p.step, p.value, p.change, p.probability
 FROM concept_points p
 JOIN concept_runs r ON r.run_id = p.run_id
@@ -169,8 +181,9 @@ FROM sign_case_rows r
 JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
 
-_EXAMPLES = """
-SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position, r.value
+_EXAMPLES = f"""
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position,
+       {_VALUE} AS value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """
@@ -186,7 +199,7 @@ SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
        (SELECT COUNT(*) FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
-       (SELECT e.value FROM example_rows e
+       (SELECT e.scaled_value / {2.0**VALUE_BITS} FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
 FROM peak_token_rows r
@@ -280,7 +293,9 @@ _UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
                           WHERE r.model_id = n.model_id))"""
 
 _NEURON_OVERVIEW = f"""
-SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
+SELECT m.name AS model, n.layer, n.neuron,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.neuron_id,
        k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
        {_case_columns()},
        n.gate_norm, n.in_norm, n.out_norm, n.in_bias, n.penalty, n.sign,
@@ -304,7 +319,12 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
        {_effect_columns()},
        {_UNIVERSAL} AS universal,
        {write_neighbour_columns()},
-       (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description
+       (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description,
+       n.expert, n.expert_neuron,
+       CASE WHEN n.expert IS NOT NULL THEN
+           (SELECT r.share FROM expert_routing r
+            WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id
+              AND r.layer = n.layer AND r.expert = n.expert) END AS routed_share
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id

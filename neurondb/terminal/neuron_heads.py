@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from neurondb.formatting.numbers import MISSING, format_signed
@@ -18,6 +19,7 @@ from neurondb.terminal.heads import format_relative
 
 _NOTES: Final = ("deactivates: firing raises the attention to BOS", "σ: of random directions")
 _ABLATION_NOTE: Final = "changes: without it in the head's query, where it fires"
+_CASES_NOTE: Final = "the same by the neuron's sign case at the query's token"
 
 
 def draw_neuron_heads(heads: Sequence[KnownHead], width: int) -> RenderableType:
@@ -44,7 +46,26 @@ def draw_neuron_heads(heads: Sequence[KnownHead], width: int) -> RenderableType:
         changes = _format_changes(one.ablation) if ablated else ()
         table.add_row(Text(pair.head_name, "name"), pair.effect, *numbers, *changes)
     notes = (*_NOTES, chance, *((_ABLATION_NOTE,) if ablated else ()))
-    return Group(table, Text(wrap_parts(notes, width), "faint"))
+    parts: list[RenderableType] = [table, Text(wrap_parts(notes, width), "faint")]
+    if any(head.cases for head in heads):
+        parts += [Text(), _draw_cases(heads), Text(wrap_parts((_CASES_NOTE,), width), "faint")]
+    return Group(*parts)
+
+
+def _draw_cases(heads: Sequence[KnownHead]) -> Table:
+    """Return a line for each ablated head and sign case that the neuron is in."""
+    table = make_table()
+    for name in ("head", "sign case"):
+        table.add_column(name, no_wrap=True)
+    for name in ("tokens", "hook_post", "BOS change", "norm change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in heads:
+        for case in one.cases:
+            norm = format_relative(case.norm_change, case.output_norm)
+            numbers = (format_signed(case.activation), format_signed(case.bos_change), norm)
+            head = Text(one.pair.head_name, "name")
+            table.add_row(head, case.sign_case, f"{case.n:,}", *numbers)
+    return table
 
 
 def _format_changes(ablation: HeadEffect | None) -> tuple[str, str]:

@@ -21,6 +21,8 @@ def draw_universality(found: NeuronUniversality, width: int) -> RenderableType:
     parts: list[RenderableType] = []
     if found.matches:
         parts += [Text(wrap_parts(_list_facts(found), width)), _draw_matches(found)]
+    if found.cases:
+        parts += [Text(), _draw_cases(found), Text()]
     if found.reverse:
         names = [
             f"{make_visible(one.model)} {one.name} ({format_signed(one.correlation, _DIGITS)})"
@@ -63,4 +65,25 @@ def _draw_matches(found: NeuronUniversality) -> Table:
     if any(match.aligned_by == "characters" for match in found.matches):
         table.caption = "* other tokens: aligned by characters"
         table.caption_justify = "left"
+    return table
+
+
+def _draw_cases(found: NeuronUniversality) -> Table:
+    """Return a line for each sign case: its best match in the same case, wherever that is."""
+    table = make_table()
+    table.add_column("sign case", no_wrap=True)
+    for name in ("tokens", "excess"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("best match in the case", no_wrap=True)
+    table.add_column("correlation", justify="right", no_wrap=True)
+    several = len(found.matches) > 1
+    for case in found.cases:
+        model = f"{make_visible(case.other)} " if several and case.best else ""
+        table.add_row(
+            case.sign_case,
+            f"{case.n_tokens:,}",
+            format_signed(case.excess, _DIGITS),
+            Text.assemble(model, (case.best or MISSING, "name")),
+            format_signed(case.correlation, _DIGITS),
+        )
     return table

@@ -12,6 +12,7 @@ from neurondb.contracts.universality import UNIVERSAL
 from neurondb.formatting.numbers import MISSING, format_share, format_signed, format_time
 from neurondb.formatting.text import make_visible, wrap_parts
 from neurondb.reading.universality import UniversalityPage, average_known
+from neurondb.reading.universality_cases import FEWEST_TOKENS, UniversalityCases
 from neurondb.sql import Rows
 from neurondb.terminal.console import make_heading, make_table
 
@@ -54,8 +55,13 @@ def make_universality_rows(page: UniversalityPage, limit: int) -> Rows:
     return Rows(COLUMNS, rows())
 
 
-def draw_universality_page(page: UniversalityPage, width: int, limit: int) -> RenderableType:
-    """Return the page: what was compared, a line a layer, and the most universal neurons."""
+def draw_universality_page(
+    page: UniversalityPage, width: int, limit: int, cases: UniversalityCases | None = None
+) -> RenderableType:
+    """Return the page: what was compared, a line a layer, and the most universal neurons.
+
+    With the numbers by sign case there is a line for each of them, too.
+    """
     run = page.run
     layers = (
         "all layers with all"
@@ -84,6 +90,7 @@ def draw_universality_page(page: UniversalityPage, width: int, limit: int) -> Re
         Text(),
         make_heading("layers: means over the other models, median neuron"),
         _draw_layers(page),
+        *([] if cases is None else _draw_cases(cases)),
         Text(),
         make_heading("most universal neurons, and their best matches"),
         _draw_neurons(page, limit),
@@ -131,6 +138,32 @@ def _draw_layers(page: UniversalityPage) -> Table:
             str(commonest),
         )
     return table
+
+
+def _draw_cases(cases: UniversalityCases) -> list[RenderableType]:
+    """Return a table of sign cases: of the neurons that are in each often enough."""
+    table = make_table()
+    table.add_column("sign case", no_wrap=True)
+    for name in ("neurons", "universal", "excess", "largest", "same match"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, name in enumerate(cases.names):
+        excess = cases.find_excess(place)
+        is_known = np.isfinite(excess)
+        known = excess[is_known]
+        if not len(known):
+            table.add_row(name, "0", *[MISSING] * 4)
+            continue
+        table.add_row(
+            name,
+            f"{len(known):,}",
+            format_share(float((known > UNIVERSAL).mean())),
+            format_signed(float(np.median(known)), 3),
+            format_signed(float(known.max()), 3),
+            format_share(float(cases.is_same[place][:, is_known].mean())),
+        )
+    heading = f"sign cases: neurons that are in one at {FEWEST_TOKENS} tokens or more"
+    note = Text("same match: the best match in the case is that over all tokens", "faint")
+    return [Text(), make_heading(heading), table, note]
 
 
 def _draw_neurons(page: UniversalityPage, limit: int) -> Table:

@@ -18,7 +18,7 @@ from neurondb.schema import tables
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.peaks import forget_peak_tokens
-from neurondb.writing.rows import Columns, compute_share, fill_with_nan, interleave
+from neurondb.writing.rows import Columns, compute_share, fill_with_nan, interleave, scale
 from neurondb.writing.traces import forget_traces
 
 Ids = Int[np.ndarray, " neurons"]
@@ -50,7 +50,7 @@ def write_activations(
     by_table = {
         tables.activation_stats: _make_statistics(ids, record),
         tables.sign_case_rows: _make_cases(ids, record.cases, record.n_tokens),
-        tables.example_rows: _make_examples(ids, record.examples, "list_id", text_ids),
+        tables.example_rows: _make_top_examples(ids, record.examples, text_ids),
         tables.activation_histograms: _make_histograms(ids, record),
         tables.label_stats: _make_labels(ids, record.labels, label_ids),
         tables.control_example_rows: _make_examples(ids, record.controls, "kind_id", text_ids),
@@ -94,6 +94,13 @@ def _make_cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Colum
         for statistic in ("mean", "min", "max"):
             by_case = [getattr(cases[code], statistic).get(quantity) for code in codes]
             columns[f"{name}_{statistic}"] = interleave([fill_with_nan(v, ids) for v in by_case])
+    return columns
+
+
+def _make_top_examples(ids: Ids, lists: Mapping[int, Examples], text_ids: TextIds) -> Columns:
+    columns = _make_examples(ids, lists, "list_id", text_ids)
+    if "value" in columns:
+        columns["scaled_value"] = scale(columns.pop("value"), tables.example_rows.c.scaled_value)
     return columns
 
 

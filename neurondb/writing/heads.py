@@ -14,6 +14,7 @@ from neurondb.writing.run_rows import describe_origin
 
 PARTS: Final = (
     tables.head_ablation_tokens,
+    tables.head_ablation_cases,
     tables.head_ablations,
     tables.head_score_counts,
     tables.attention_heads,
@@ -114,14 +115,21 @@ def _store_ablated_pairs(connection: Connection, record: HeadsRecord) -> None:
 
 
 def _store_ablation(connection: Connection, run_id: int, ablation: HeadAblation) -> None:
-    values = {k: v for k, v in vars(ablation).items() if k not in ("means", "kept")}
-    means = {name: None if mean != mean else mean for name, mean in ablation.means.items()}
+    values = {k: v for k, v in vars(ablation).items() if k not in ("means", "kept", "cases")}
+    means = _null_unknown(ablation.means)
     insert_one(connection, tables.head_ablations, {"run_id": run_id, **values, **means})
     n = len(ablation.kept)
     key = {name: values[name] for name in ("neuron_id", "head_layer", "head")}
+    for case in ablation.cases:
+        row = {"run_id": run_id, **key, "case_id": case.case, "n": case.n}
+        connection.execute(insert(tables.head_ablation_cases), row | _null_unknown(case.means))
     columns: dict[str, Any] = {
         name: np.full(n, v) for name, v in ({"run_id": run_id} | key).items()
     }
     columns["place"] = np.arange(n)
     columns |= {name: ablation.kept[:, i] for i, name in enumerate(KEPT)}
     insert_columns(connection, tables.head_ablation_tokens, columns)
+
+
+def _null_unknown(means: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if mean != mean else mean for name, mean in means.items()}

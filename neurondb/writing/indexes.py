@@ -47,8 +47,13 @@ def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -
                 index.drop(connection, checkfirst=True)
 
 
-def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) -> None:
-    """Build the secondary indexes that are missing and refresh the planner's statistics."""
+def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) -> bool:
+    """Build the secondary indexes that are missing and refresh the planner's statistics.
+
+    Returns whether one was missing: a load then has at least doubled a table (`prepare_load`).
+    """
+    with transaction(engine) as connection:
+        is_large = any(index.table in BULK_TABLES for index in list_missing_indexes(connection))
     for table in BULK_TABLES:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             report(f"index on {table.name}")
@@ -59,6 +64,7 @@ def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) 
     with transaction(engine) as connection:
         take_turn(connection, "indexes")
         refresh_statistics(connection)
+    return is_large
 
 
 def build_index(connection: Connection, index: Index) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from neurondb import __version__
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.errors import IngestError
+from neurondb.experts import Experts, decode_experts
 from neurondb.schema import metadata, tables
 from neurondb.server_locks import take_turn
 from neurondb.spelling import option
@@ -39,11 +40,13 @@ class StoredModel:
     d_mlp: int
     first_neuron_id: int
     threshold: float
+    experts: Experts | None = None
 
     def neuron_ids(self, layer: int) -> tuple[int, int]:
         """Return the first id of a layer and the one after its last."""
         first = self.first_neuron_id + layer * self.d_mlp
-        return first, first + self.d_mlp
+        is_narrow = self.experts is not None and layer < self.n_layers
+        return first, first + (self.experts.count_neurons(layer) if is_narrow else self.d_mlp)
 
 
 def store_model(
@@ -100,10 +103,12 @@ def find_model(connection: Connection, model_id: int) -> StoredModel:
     m = tables.models.c
     row = connection.execute(
         select(
-            m.model_id, m.name, m.gated, m.n_layers, m.d_mlp, m.first_neuron_id, m.threshold
+            *(m.model_id, m.name, m.gated, m.n_layers, m.d_mlp, m.first_neuron_id, m.threshold),
+            *(m.n_experts, m.d_expert, m.experts_per_token),
+            *(m.d_shared_expert, m.dense_layers, m.d_dense),
         ).where(m.model_id == model_id)
     ).one()
-    return StoredModel(*row)
+    return StoredModel(*row[:7], experts=decode_experts(*row[7:]))
 
 
 def forget_model(connection: Connection, model_id: int) -> None:

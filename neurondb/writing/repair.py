@@ -4,34 +4,21 @@ Every step is a transaction of its own, so that a kill at any moment leaves a da
 and can be repaired again. Rows themselves are never changed.
 """
 
-import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
 
 from neurondb.database import (
     check_revision,
     connect,
-    format_url,
-    get_driver_connection,
     get_sqlite_path,
     parse_url,
-    translate_errors,
 )
-from neurondb.formatting.numbers import format_size
 from neurondb.full_text import INDEXED, find_fault, optimize_full_text, rebuild_full_text
 from neurondb.sqlite_files import check_readable
 from neurondb.writing.indexes import build_index, list_missing_indexes, refresh_statistics
-
-STEPS_PER_CHECK: Final = 10_000
-"""Instructions of SQLite between two looks for Ctrl-C."""
-LEAST_FREE: Final = 0.1
-"""Share of a file's pages that must be free for it to be worth writing all others anew."""
+from neurondb.writing.packing import interruptible_connection, pack
 
 
 def repair(location: str | None) -> Iterator[str]:
@@ -55,7 +42,7 @@ def repair(location: str | None) -> Iterator[str]:
             refresh_statistics(connection)
         yield "brought the statistics for the query planner up to date"
         if path is not None:
-            yield from _give_back_space(engine, path)
+            yield from pack(engine, path)
     finally:
         engine.dispose()
 
@@ -79,52 +66,7 @@ def _build_missing_indexes(engine: Engine) -> Iterator[str]:
         yield f"built the index {index.name}, which was missing"
 
 
-def _give_back_space(engine: Engine, path: Path) -> Iterator[str]:
-    """Write a SQLite file anew where much of it is free, if the disk has the room."""
-    import sqlite_utils
-
-    with _connection(engine) as connection:
-        raw = get_driver_connection(connection)
-        pages, free, size = (
-            int(raw.execute(f"PRAGMA {what}").fetchone()[0])
-            for what in ("page_count", "freelist_count", "page_size")
-        )
-        if free < LEAST_FREE * pages:
-            return
-        need, there = 2 * (pages - free) * size, shutil.disk_usage(path.parent).free
-        if need > there:
-            yield (
-                f"{format_size(free * size)} of the file are free; giving them back would take "
-                f"{format_size(need)} on the disk, where {format_size(there)} are left"
-            )
-            return
-        connection.rollback()  # VACUUM is a transaction of its own
-        sqlite_utils.Database(raw, execute_plugins=False, recursive_triggers=False).vacuum()
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    yield f"gave back {format_size(free * size)} of the file that were free"
-
-
 @contextmanager
 def _transaction(engine: Engine) -> Iterator[Connection]:
-    with _connection(engine) as connection, connection.begin():
+    with interruptible_connection(engine) as connection, connection.begin():
         yield connection
-
-
-@contextmanager
-def _connection(engine: Engine) -> Iterator[Connection]:
-    """Open a connection on which Ctrl-C ends whatever SQLite is at; errors become one line."""
-    with translate_errors(format_url(engine.url)), engine.connect() as connection:
-        if connection.dialect.name != "sqlite":
-            yield connection
-            return
-        raw = get_driver_connection(connection)
-        raw.set_progress_handler(lambda: 0, STEPS_PER_CHECK)
-        try:
-            yield connection
-        except (OperationalError, sqlite3.OperationalError) as error:
-            if "interrupted" in str(error):
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            if not connection.invalidated:  # Ctrl-C closes it
-                raw.set_progress_handler(None, 0)

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
+import sqlalchemy
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Table, insert
@@ -142,6 +143,13 @@ _LOADERS = {"sqlite": _load_by_sqlite, "postgresql": _load_by_copy}
 def fill_with_nan(values: np.ndarray | None, like: np.ndarray) -> Float[np.ndarray, " neurons"]:
     """Return values as float64; for None, NaN (written as NULL) throughout, as long as `like`."""
     return np.full(len(like), np.nan) if values is None else values.astype(np.float64)
+
+
+def scale(
+    values: Float[np.ndarray, " rows"], column: sqlalchemy.Column[float]
+) -> Float[np.ndarray, " rows"]:
+    """Return numbers as a scaled column stores them (`neurondb.schema.columns.scaled`)."""
+    return np.ldexp(values.astype(np.float64), column.info["bits"])
 
 
 def compute_share(

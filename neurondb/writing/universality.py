@@ -11,7 +11,11 @@ from neurondb.schema import tables
 from neurondb.writing.rows import insert_columns, insert_one, transaction
 from neurondb.writing.run_rows import Rows, describe_origin, forget_same_request, insert_rows
 
-PARTS: Final = (tables.universality, tables.universality_models)
+PARTS: Final = (
+    tables.universality_cases,
+    tables.universality,
+    tables.universality_models,
+)
 _OF_MODEL: Final = ("fingerprint", "aligned_by", "n_tokens", "n_unaligned", "n_tiles", "n_passes")
 
 
@@ -42,6 +46,8 @@ def store_universality(engine: Engine, record: UniversalityRecord) -> int:
             others.append(found | described)
         insert_rows(connection, tables.universality_models, run_id, others)
         _insert_matches(connection, run_id, record)
+        if record.others[0].cases:
+            _insert_case_matches(connection, run_id, record)
     return run_id
 
 
@@ -64,6 +70,28 @@ def _insert_matches(connection: Connection, run_id: int, record: UniversalityRec
         "lowest_id": _null_negative(interleave("lowest_id")),
     }
     insert_columns(connection, tables.universality, columns)
+
+
+def _insert_case_matches(connection: Connection, run_id: int, record: UniversalityRecord) -> None:
+    """Insert a row for each neuron, other model and sign case, in the order of the key."""
+    cases = [case for other in record.others for case in other.cases]
+    n_others, n_neurons = len(record.others), cases[0].best.size
+    neuron_ids = record.first_neuron_id + np.arange(n_neurons)
+
+    def interleave(name: str) -> NDArray[np.generic]:
+        return np.stack([getattr(case, name).ravel() for case in cases], axis=1).ravel()
+
+    columns: dict[str, Any] = {
+        "neuron_id": neuron_ids.repeat(len(cases)),
+        "run_id": np.full(n_neurons * len(cases), run_id),
+        "place": np.tile(np.arange(n_others).repeat(len(cases) // n_others), n_neurons),
+        "case_id": np.tile([case.case for case in cases], n_neurons),
+        "n_tokens": interleave("n_tokens"),
+        "correlation": interleave("best"),
+        "best_id": _null_negative(interleave("best_id")),
+        "baseline": interleave("baseline"),
+    }
+    insert_columns(connection, tables.universality_cases, columns)
 
 
 def _get_flat(other: OtherModel, name: str) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ from neurondb.contracts.tokens import LmHeadTokens
 from neurondb.contracts.vocabulary import TokenList, VocabularyRecord
 from neurondb.schema import codes, tables
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.rows import Columns, fill_with_nan, interleave
+from neurondb.writing.rows import Columns, fill_with_nan, interleave, scale
 
 OUT: Final = codes.VECTORS.index("out")
 READING_LISTS: Final = tuple(
@@ -142,7 +142,10 @@ def _make_token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) 
         "list_id": np.tile(np.repeat(kinds, k), n),
         "rank": np.tile(np.arange(k), n * len(kinds)),
         "token_id": interleave([lists[code].token_ids for code in kinds]),
-        "cosine": interleave([lists[code].cosine for code in kinds]),
+        "scaled_cosine": scale(
+            interleave([lists[code].cosine for code in kinds]),
+            tables.top_token_rows.c.scaled_cosine,
+        ),
     }
     present = columns["token_id"] >= 0  # a zero vector has no tokens
     return columns if present.all() else {name: c[present] for name, c in columns.items()}

@@ -4,6 +4,7 @@ import numpy as np
 from sqlalchemy import select
 
 from neurondb.contracts.weights import WeightsRecord
+from neurondb.experts import Experts
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing.ledger import StepWriter
@@ -25,6 +26,7 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
             "model_id": np.full(len(ids), writer.model.model_id),
             "layer": np.full(len(ids), layer),
             "neuron": np.arange(len(ids)),
+            **_list_experts(writer.model.experts, layer, len(ids)),
             "sign": record.sign,
             "gate_norm": fill_with_nan(record.gate_norm, ids),
             "in_norm": fill_with_nan(record.in_norm, ids),
@@ -45,6 +47,15 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
         },
     )
     _write_baselines(writer, layer, record)
+
+
+def _list_experts(experts: Experts | None, layer: int, n_neurons: int) -> Columns:
+    """Return the experts of a layer's neurons; no columns, which is NULL, where it has none."""
+    if experts is None or not experts.is_divided(layer):
+        return {}
+    number = np.arange(n_neurons)
+    expert = np.minimum(number // experts.width, experts.n_routed)
+    return {"expert": expert, "expert_neuron": number - expert * experts.width}
 
 
 def _write_baselines(writer: StepWriter, layer: int, record: WeightsRecord) -> None:

@@ -19,7 +19,7 @@ from neurondb.neurons import (
 )
 
 NUMBERS = st.integers(0, LARGEST_NUMBER)
-PLACES = st.builds(NeuronPlace, NUMBERS, NUMBERS)
+PLACES = st.builds(NeuronPlace, NUMBERS, NUMBERS, st.none() | NUMBERS)
 LAYER = st.integers(-9999, 9999)
 BLANKS = st.text(" \t\n", max_size=3)
 WRONG = [
@@ -27,7 +27,8 @@ WRONG = [
     "31",
     "1.",
     ".5",
-    "1.2.3",
+    "1.2.3.4",
+    "1.2.",
     "1,2",
     "-1.2",
     "+1.2",
@@ -51,7 +52,7 @@ def test_a_neuron_is_read_as_it_is_written(place: NeuronPlace, before: str, afte
 @given(PLACES, st.integers(1, 3))
 def test_leading_zeros_name_the_same_neuron(place: NeuronPlace, zeros: int) -> None:
     written = f"{'0' * zeros}{place.layer % 1000}.{'0' * zeros}{place.neuron % 1000}"
-    assert parse_neuron(written) == (place.layer % 1000, place.neuron % 1000)
+    assert parse_neuron(written) == NeuronPlace(place.layer % 1000, place.neuron % 1000)
 
 
 @pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
@@ -71,7 +72,8 @@ def test_any_text_is_a_neuron_or_a_usage_error(text: str) -> None:
             parse_neuron(text)
     else:
         assert text.strip().isascii()
-        assert [int(part) for part in text.strip().split(".")] == list(place)
+        layer, *expert, neuron = (int(part) for part in text.strip().split("."))
+        assert place == NeuronPlace(layer, neuron, *expert)
 
 
 @given(st.lists(PLACES, max_size=5), st.sampled_from([",", " ", ", ", "\n", ",\t"]))
@@ -98,7 +100,7 @@ def test_a_list_names_the_part_that_is_no_neuron() -> None:
     ],
 )
 def test_a_neuron_may_name_its_model(text: str, model: str | None) -> None:
-    assert match_named_neuron(text) == (model, (3, 4))
+    assert match_named_neuron(text) == (model, NeuronPlace(3, 4))
 
 
 @pytest.mark.parametrize(

@@ -53,14 +53,13 @@ def _examples(model: ModelDrawing, key: Row, list_id: int) -> None:
     values = sorted((model.draw.gauss(0, 5) for _ in range(3)), key=abs, reverse=True)
     for rank, value in enumerate(values):
         text_id = model.draw.randrange(len(TEXTS)) + 1
-        model.sample.examples.append(
-            model.add(
-                tables.example_rows,
-                **(key | {"list_id": list_id, "rank": rank, "text_id": text_id}),
-                position=model.draw.randrange(9),
-                value=value,
-            )
+        row = model.add(
+            tables.example_rows,
+            **(key | {"list_id": list_id, "rank": rank, "text_id": text_id}),
+            position=model.draw.randrange(9),
+            scaled_value=value * 2**28,
         )
+        model.sample.examples.append(row | {"value": value})
 
 
 def _summaries(model: ModelDrawing, key: Row) -> None:

@@ -59,8 +59,8 @@ class Sample:
     +in, `head_turned` of −in by neuron of the gated model;
     `norms` those of tokens by (model, token, basis); `double` the rows of double_checking by
     neuron; `decoded` the probability of DECODED by neuron, `decoded_turned` at −in; `peaks` the
-    rows of peak_tokens; `matches` those of universality of the runs that are shown; `families`
-    those of families with the name of the model.
+    rows of peak_tokens; `matches` those of universality of the runs that are shown,
+    `case_matches` those by sign case; `families` those of families with the name of the model.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,6 +82,7 @@ class Sample:
         self.compared: list[Row] = []
         self.peaks: list[Row] = []
         self.matches: list[Row] = []
+        self.case_matches: list[Row] = []
         self.families: list[Row] = []
 
     def heads(self, neuron_id: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import random
 
 from neurondb.schema import tables
+from neurondb.schema.codes import GATED_CASES, UNGATED_CASES
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import DATASET, LAYERS, NEURONS, TEXTS, WIDTH, Row
 
@@ -113,6 +114,11 @@ def _draw_ablation(model: ModelDrawing, chance: random.Random, run_id: int, pair
     scores |= {"n": 30, "n_firing": 11}
     correlations = {"bos_correlation": -0.75, "norm_correlation": 0.5}
     model.add(tables.head_ablations, **key, **scores, **means, **firing, **correlations)
+    own = random.Random(f"cases of {pair['neuron_id']}")
+    for code in GATED_CASES if model.gated else UNGATED_CASES:
+        n = own.choice((0, 5, 10))
+        rates = {name: round(own.uniform(-1, 1), 3) if n else None for name in _RATES}
+        model.add(tables.head_ablation_cases, **key, case_id=code, n=n, **rates)
     for i in range(N_TOKENS_KEPT):
         values = {name: round(chance.random(), 3) for name in ("bos_clean", "bos_ablated")}
         values |= {name: round(chance.uniform(1, 2), 3) for name in ("norm_clean", "norm_ablated")}

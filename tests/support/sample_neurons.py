@@ -29,6 +29,7 @@ def draw_neuron(model: ModelDrawing, i: int) -> None:
     overview |= _weights(model, neuron_id, layer, number)
     overview |= _vocabulary(model, neuron_id) | draw_activations(model, neuron_id)
     overview |= _removal(model, neuron_id) | {"description": get_description(neuron_id)}
+    overview |= {"expert": None, "expert_neuron": None, "routed_share": None}
     model.sample.neurons.append(overview)
 
 
@@ -111,7 +112,9 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
         for rank, token_id in enumerate(chosen):
             where = {"neuron_id": neuron_id, "list_id": code, "rank": rank}
             cosine = round(0.9 - rank / 10, 1)
-            model.add(tables.top_token_rows, **where, token_id=token_id, cosine=cosine)
+            model.add(
+                tables.top_token_rows, **where, token_id=token_id, scaled_cosine=cosine * 2**31
+            )
     _readings(model, neuron_id)
     head = model.draw.randrange(len(model.vocabulary))
     model.sample.head[neuron_id] = model.vocabulary[head]

@@ -27,7 +27,7 @@ def draw_peaks(model: ModelDrawing) -> None:
         Peak(neuron, _POST[code], *rest)
         for neuron, code, *rest in ([row[place] for place in places] for row in examples)
     ]
-    values = {(row["neuron_id"], _POST[row["list_id"]], row["rank"]): row["value"]
+    values = {(row["neuron_id"], _POST[row["list_id"]], row["rank"]): row["scaled_value"] / 2**28
               for row in examples}  # fmt: skip
     for one in sorted(count_one_by_one(peaks, texts, PEAK_COUNT)):
         case = one.neuron, one.sign_case

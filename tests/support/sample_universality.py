@@ -1,18 +1,22 @@
 """What the sample database holds of neurons matched between its two models, and with one of them.
 
 `sample-llama` was matched with `sample-gpt` in two runs, of which the newer is shown; `sample-gpt`
-with `sample-llama` in one, by characters.
+with `sample-llama` in one, by characters. Those shown are by sign case too, as if both had gates,
+or neither.
 """
 
 import random
 from typing import Any, Final
 
 from neurondb.schema import tables
+from neurondb.schema.codes import GATED_CASES, SIGN_CASES, UNGATED_CASES
 from tests.support.sample_facts import DATASET, LAYERS, NEURONS, TEXTS, Insertions, Row, Sample
 
 OLD_RUN, NEW_RUN, GPT_RUN = 1101, 1102, 1103
 CONSTANT: Final = 9
 """The number, by place in a model, of the neuron that is constant."""
+NEVER: Final = 5
+"""That of the neuron whose gate is never negative."""
 _ORIGIN: Final = {"dtype": "float32", "device": "cpu", "tool_version": "0", "torch_version": "2"}
 _WHEN: Final = {"fingerprint": "f", "created_at": "2026-01-05T04:05:06+00:00"}
 
@@ -55,7 +59,27 @@ def draw_universality(sample: Sample) -> Insertions:
             n_passes=1,
         )
         _draw_matches(rows, sample, run_id, model_id, other_id)
+    _draw_cases(rows, sample)
     return rows
+
+
+def _draw_cases(rows: Insertions, sample: Sample) -> None:
+    chance = random.Random("universality by sign case")
+    for whole in sample.matches:
+        of_llama = whole["run_id"] == NEW_RUN
+        i = whole["neuron_id"] % NEURONS
+        for code in GATED_CASES if of_llama else UNGATED_CASES:
+            row: Row = {name: whole[name] for name in ("neuron_id", "run_id", "place")}
+            row |= {"case_id": code, "n_tokens": 0}
+            row |= dict.fromkeys(("correlation", "best_id", "baseline"))
+            if i != CONSTANT and not (i == NEVER and SIGN_CASES[code].startswith("gate-")):
+                row["n_tokens"] = chance.randint(1, 100)
+                row["correlation"] = round(round(chance.uniform(0.3, 0.99), 2) + 0.005, 3)
+                row["baseline"] = round(round(chance.uniform(0.1, 0.3), 2) + 0.002, 3)
+                other = NEURONS * of_llama + chance.randrange(NEURONS)
+                row["best_id"] = chance.choice((whole["best_id"], other))
+            _add(rows, tables.universality_cases, **row)
+            sample.case_matches.append(row | {"sign_case": SIGN_CASES[code]})
 
 
 def _draw_matches(

@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from ingest.activations.compiled import Kernels
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
-from ingest.activations.native.library import load_library
 from ingest.activations.reduction import (
     Activation,
     BatchSums,
@@ -22,6 +22,7 @@ from ingest.activations.reduction import (
     find_histogram_bins,
     find_peak_positions,
 )
+from ingest.compilation import Library
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
@@ -30,6 +31,7 @@ SMALLEST_SHARE: Final = 2**18
 BLOCK: Final = 16
 """Neurons of which all but the last thread's share is a multiple: as many as a vector has."""
 
+_LIBRARY: Final = Library(Path(__file__).with_name("reduction.c"))
 _Pointer, _Long, _Int = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
@@ -179,7 +181,7 @@ def _sum_by_text(
 @cache
 def _function(name: str, *types: Any) -> Any:
     """Return a function of the library; each ends with the first neuron and the one after."""
-    function = getattr(load_library(), name)
+    function = getattr(_LIBRARY.load(), name)
     function.argtypes, function.restype = [*types, _Long, _Long], None
     return function
 
@@ -253,6 +255,11 @@ class NativeKernels(Kernels):
         )
 
 
+def prepare_library() -> None:
+    """Begin to compile the library in a thread, unless it is compiled already."""
+    _LIBRARY.prepare()
+
+
 @cache
 def load_native_kernels() -> NativeKernels:
     """Return the library's functions.
@@ -260,5 +267,5 @@ def load_native_kernels() -> NativeKernels:
     Raises:
         NotCompiledError: There is no compiler, or it fails.
     """
-    load_library()
+    _LIBRARY.load()
     return NativeKernels(_reduce_batch, find_peak_positions, find_histogram_bins, _sum_by_text)

@@ -127,7 +127,7 @@ def _transformers_names(file: GgufFile, layout: Layout) -> dict[str, str]:
 def _read_names(layout: Layout, root: str) -> list[str]:
     names = [f"{root}{layout.embedding}.weight", *layout.heads]
     for layer in range(layout.architecture.n_layers):
-        names += layout.block_shapes(root + layout.block.format(layer))
+        names += layout.block_shapes(root + layout.block.format(layer), layer)
     if layout.final_norm is not None:
         names += layout.final_norm.shapes(root, layout.architecture)
     return names

@@ -67,7 +67,7 @@ def open_single_neuron_runs(
     for treatment in request.treatments:
         treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
-    session = AblationSession.open(engine, model, request.texts, machine, progress)
+    session = AblationSession.open(engine, model, request.texts, machine, progress, experts=False)
     with transaction(engine) as connection:
         ids, dataset_id = neurons.neuron_ids, session.texts.dataset_id
         built = [

@@ -37,8 +37,9 @@ from ingest.relations.heads.scores import iterate_strongest
 from ingest.relations.heads.watching import WatchedAttention, watch_attention
 from ingest.text.intervention_texts import TokenTexts
 from ingest.weights.preprocess import preprocess_neurons
-from neurondb.contracts.heads import HeadAblation, HeadColumns, HeadsRequest
+from neurondb.contracts.heads import HeadAblation, HeadCase, HeadColumns, HeadsRequest
 from neurondb.contracts.progress import Progress
+from neurondb.schema.codes import GATED_CASES, UNGATED_CASES
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class _Measurement:
         self._outputs = [read_outputs(forward, attention, layer) for layer in layers]
         self.sums = [HeadSums(of_layer) for of_layer in self._outputs]
         self._of_layer = group_by_layer(pairs)
-        self._ablations = AblationSums(len(pairs), forward.device)
+        cases = GATED_CASES if running.stored.gated else UNGATED_CASES
+        self._ablations = AblationSums(len(pairs), forward.device, cases)
         self._kept: list[list[Tensor]] = [[] for _ in pairs]
         self._neurons = NeuronWatch(forward, running.checkpoint.layout, attention, pairs)
         read = [_read_neuron(running, scan, pair) for pair in pairs]
@@ -142,7 +144,8 @@ class _Measurement:
                     self._signs[pair],
                     chosen,
                 )
-                self._ablations.add(place, measured)
+                cases = self._neurons.find_cases(pair, self._signs[pair])
+                self._ablations.add(place, measured, cases.flatten()[chosen])
                 self._kept[place].append(measured[:, kept])
 
         return receive
@@ -170,6 +173,10 @@ class _Measurement:
                 n_firing=int(n[1, place]),
                 means=values,
                 kept=kept.reshape(-1, len(MEASURED)),
+                cases=[
+                    HeadCase(case, int(n[subset, place]), _name_means(means[subset, place]))
+                    for subset, case in enumerate(self._ablations.cases, start=2)
+                ],
             )
             found.append(ablation)
         return found

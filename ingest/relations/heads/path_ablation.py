@@ -3,13 +3,14 @@
 METHODS §7; universal-neurons §5.3, Figures 8b, 8c and 27. What the neuron wrote, x_post · out, is
 subtracted from the residual stream that gives the head its queries; keys, values and all other
 heads stay those of the model as it is. What changes is the head's attention to BOS, and the norm of
-what it puts out.
+what it puts out; both are split, too, by the sign case that the neuron is in at the query's token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -19,7 +20,9 @@ from torch import Tensor, nn
 from ingest.families.attention import Attention
 from ingest.families.layout import Layout
 from ingest.forward.batching import Batch
+from ingest.forward.hooks import MLPActivations, hook_activations
 from ingest.forward.model import Forward
+from ingest.relations.case_codes import encode_cases
 from ingest.relations.heads.watching import WatchedAttention, compute_pattern
 
 MEASURED: Final = ("activation", "bos_clean", "bos_ablated", "norm_clean", "norm_ablated")
@@ -71,7 +74,7 @@ class NeuronWatch:
         self._scale = attention.residual_scale
         self._layers = sorted({pair.layer for pair in pairs})
         self._vectors = {pair: self._read_vector(pair) for pair in pairs}
-        self._post: dict[int, Tensor] = {}
+        self._seen: dict[int, MLPActivations] = {}
         self._factor: dict[int, Tensor] = {}
 
     def _read_vector(self, pair: Pair) -> Float[Tensor, " d_model"]:
@@ -91,7 +94,7 @@ class NeuronWatch:
 
     @contextmanager
     def watch(self, batch: Batch) -> Iterator[None]:
-        """While open, see what the neurons write on a batch."""
+        """While open, see what the neurons do and write on a batch."""
         n_texts, n_positions = batch.token_ids.shape
         neurons = {
             layer: torch.tensor(sorted({p.neuron for p in self._vectors if p.layer == layer}))
@@ -100,9 +103,9 @@ class NeuronWatch:
         with ExitStack() as stack:
             for layer in self._layers:
                 chosen = neurons[layer].to(batch.token_ids.device)
-                keep = self._make_keeper(layer, chosen, (n_texts, n_positions))
-                out = self._forward.hook_points[layer].out.module
-                stack.callback(out.register_forward_pre_hook(keep).remove)
+                keep = partial(self._keep, layer, chosen)
+                points = self._forward.hook_points[layer]
+                stack.enter_context(hook_activations(points, (n_texts, n_positions), keep))
                 place = self._layout.post_norm
                 if place is not None:
                     norm = self._forward.blocks[layer].get_submodule(place.module)
@@ -112,16 +115,16 @@ class NeuronWatch:
                 for layer, of_layer in neurons.items()
             }
             yield
-        self._post.clear()
+        self._seen.clear()
         self._factor.clear()
 
-    def _make_keeper(
-        self, layer: int, neurons: Tensor, shape: tuple[int, int]
-    ) -> Callable[..., None]:
-        def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._post[layer] = inputs[0].reshape(*shape, -1)[..., neurons].float()
-
-        return keep
+    def _keep(self, layer: int, neurons: Tensor, activations: MLPActivations) -> None:
+        gate = activations.gate
+        self._seen[layer] = MLPActivations(
+            None if gate is None else gate[..., neurons].float(),
+            activations.in_[..., neurons].float(),
+            activations.post[..., neurons].float(),
+        )
 
     def _make_norm_keeper(self, layer: int) -> Callable[..., None]:
         def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -134,10 +137,24 @@ class NeuronWatch:
 
     def find_written(self, pair: Pair) -> Written:
         """Return what a pair's neuron wrote in the pass that runs."""
-        activation = self._post[pair.layer][..., self._columns[pair.layer][pair.neuron]]
+        activation = self._seen[pair.layer].post[..., self._columns[pair.layer][pair.neuron]]
         factor = self._factor.get(pair.layer)
         scaled = self._scale if factor is None else factor * self._scale
         return Written(activation, scaled, self._vectors[pair])
+
+    def find_cases(self, pair: Pair, sign: int) -> Int[Tensor, "texts positions"]:
+        """Return the code of the sign case that a pair's neuron is in at every position.
+
+        Args:
+            pair: The pair.
+            sign: The neuron's canonical sign.
+        """
+        seen, column = self._seen[pair.layer], self._columns[pair.layer][pair.neuron]
+        own = slice(column, column + 1)
+        gate = None if seen.gate is None else seen.gate[..., own]
+        activations = MLPActivations(gate, seen.in_[..., own], seen.post[..., own])
+        signs = torch.full((1,), float(sign), device=seen.post.device)
+        return encode_cases(activations, signs)[..., 0]
 
 
 def ablate_path(
@@ -176,31 +193,47 @@ def ablate_path(
 class AblationSums:
     """Sums over positions of what path ablations measure, pair by pair, in float64.
 
+    The subsets of positions are all, those where the neuron fires, and those of each sign case.
+
     Args:
         n_pairs: How many pairs there are.
         device: Where they are measured.
+        cases: Codes of the sign cases that are told apart.
     """
 
-    def __init__(self, n_pairs: int, device: torch.device) -> None:
-        width = len(MEASURED)
-        self.n = torch.zeros(2, n_pairs, dtype=torch.int64, device=device)
-        self.first = torch.zeros(2, n_pairs, width, dtype=torch.float64, device=device)
+    def __init__(self, n_pairs: int, device: torch.device, cases: Sequence[int] = ()) -> None:
+        width, n_subsets = len(MEASURED), 2 + len(cases)
+        self.cases = tuple(cases)
+        self.n = torch.zeros(n_subsets, n_pairs, dtype=torch.int64, device=device)
+        self.first = torch.zeros(n_subsets, n_pairs, width, dtype=torch.float64, device=device)
         # Of activation, change of attention and change of norm, whose correlations are wanted.
         self.second = torch.zeros(n_pairs, 3, 3, dtype=torch.float64, device=device)
 
-    def add(self, place: int, measured: Float[Tensor, "measured places"]) -> None:
-        """Add what was measured of the pair at `place`: over all positions, and where it fires."""
+    def add(
+        self,
+        place: int,
+        measured: Float[Tensor, "measured places"],
+        case_of: Int[Tensor, " places"] | None = None,
+    ) -> None:
+        """Add what was measured of the pair at `place`.
+
+        Args:
+            place: The place of the pair.
+            measured: What was measured, by position.
+            case_of: The sign case of the neuron at each position, where cases are told apart.
+        """
         values = measured.double()
-        fires = values[0] > 0
-        self.n[0, place] += values.shape[1]
-        self.n[1, place] += fires.sum()
-        self.first[0, place] += values.sum(dim=1)
-        self.first[1, place] += (values * fires).sum(dim=1)
+        subsets = [torch.ones_like(values[0], dtype=torch.bool), values[0] > 0]
+        if case_of is not None:
+            subsets += [case_of == case for case in self.cases]
+        for subset, holds in enumerate(subsets):
+            self.n[subset, place] += holds.sum()
+            self.first[subset, place] += (values * holds).sum(dim=1)
         changes = torch.stack([values[0], values[2] - values[1], values[4] - values[3]])
         self.second[place] += changes @ changes.T
 
     def means(self) -> Float[Tensor, "subsets pairs measured"]:
-        """Return the means over all positions and over those where neurons fire; NaN of none."""
+        """Return the means over each subset of positions; NaN of none."""
         return self.first / self.n[..., None]
 
     def correlations(self) -> Float[Tensor, "pairs changes"]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
 from ingest.relations.universality.alignment import AlignedTexts, Positions
 from ingest.relations.universality.layer_pairs import Pass
-from ingest.relations.universality.matching import Matcher
+from ingest.relations.universality.matching import Matcher, Signs
 from ingest.relations.universality.products import PassSums
+from ingest.relations.universality.sign_cases import CaseActivations, CaseReader
 from neurondb.contracts.progress import Advance
 
 KEPT_BYTES: Final = 512_000_000
@@ -73,20 +74,21 @@ class _Keeper:
     sums: PassSums
     n_tokens: int
     layers: Collection[int]
-    kept: dict[int, Tensor] = field(default_factory=dict)
+    reader: CaseReader
+    kept: dict[int, CaseActivations] = field(default_factory=dict)
     rows: Tensor = field(default_factory=lambda: torch.empty(0))
     places: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Take one layer's activations."""
-        values = activations.post.flatten(0, 1)[self.rows]
+        values = self.reader.read(layer, activations, self.rows)
         self.sums.add_a(layer, values)
         if len(values) == self.n_tokens:  # the usual case: the batch was not split
             self.kept[layer] = values
             return
         if layer not in self.kept:
-            self.kept[layer] = values.new_empty(self.n_tokens, values.shape[1])
-        self.kept[layer][self.places] = values
+            self.kept[layer] = values.make_room(self.n_tokens)
+        self.kept[layer].put(self.places, values)
 
 
 @dataclass
@@ -94,20 +96,20 @@ class _Adder:
     """Adds the products of B's activations with those that were kept of A."""
 
     sums: PassSums
-    kept: dict[int, Tensor]
+    kept: dict[int, CaseActivations]
     n_tokens: int
     layers: Collection[int]
+    reader: CaseReader
     rows: Tensor = field(default_factory=lambda: torch.empty(0))
     places: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Take one layer's activations."""
-        wide = self.sums.add_b(layer, activations.post.flatten(0, 1)[self.rows])
-        for partner in self.sums.list_partners(layer):
-            beside = self.kept[partner]
-            if len(wide) < self.n_tokens:
-                beside = beside[self.places]
-            self.sums.add_products((partner, layer), beside, wide)
+        values = self.reader.read(layer, activations, self.rows)
+        beside = self.kept
+        if len(values) < self.n_tokens:
+            beside = {a: kept.at(self.places) for a, kept in self.kept.items()}
+        self.sums.add_b(layer, values, beside)
 
 
 @torch.inference_mode()
@@ -134,23 +136,36 @@ def compare_models(
     """
     for number, chosen in enumerate(passes, start=1):
         advance(0, f"pass {number} of {len(passes)}")
-        matcher.take(add_pass(a, b, texts, chosen, advance))
+        matcher.take(add_pass(a, b, texts, chosen, advance, (matcher.sign_a, matcher.sign_b)))
 
 
 @torch.inference_mode()
 def add_pass(
-    a: Forward, b: Forward, texts: AlignedTexts, chosen: Pass, advance: Advance
+    a: Forward,
+    b: Forward,
+    texts: AlignedTexts,
+    chosen: Pass,
+    advance: Advance,
+    signs: tuple[Signs, Signs] | None = None,
 ) -> PassSums:
-    """Return the sums of one pass over the texts."""
+    """Return the sums of one pass over the texts.
+
+    `signs` are the canonical signs of both models' neurons, by which sign cases are told apart;
+    they are needed in a pass that has some.
+    """
     device = a.device if a.device.type != "mps" else _CPU  # which knows no float64
+    reader_a = reader_b = CaseReader()
+    if chosen.tells_cases and signs is not None:
+        of_a, of_b = (torch.from_numpy(sign).float() for sign in signs)
+        reader_a, reader_b = CaseReader(of_a.to(a.device)), CaseReader(of_b.to(b.device))
     sums = PassSums(chosen, a.architecture.d_mlp, b.architecture.d_mlp, device)
     side_a, side_b = Side(a, texts.ids_a, texts.places_a), Side(b, texts.ids_b, texts.places_b)
     for ordinals in _batch_texts(a, texts, len(chosen.layers_a)):
         n_tokens = sum(len(texts.places_a[i]) for i in ordinals)
         if n_tokens:
-            keeper = _Keeper(sums, n_tokens, chosen.layers_a)
+            keeper = _Keeper(sums, n_tokens, chosen.layers_a, reader_a)
             side_a.run(ordinals, keeper)
-            side_b.run(ordinals, _Adder(sums, keeper.kept, n_tokens, chosen.layers_b))
+            side_b.run(ordinals, _Adder(sums, keeper.kept, n_tokens, chosen.layers_b, reader_b))
             sums.n += n_tokens
             advance(n_tokens)
     return sums

@@ -1,20 +1,34 @@
 """Which layers of two models are compared, and how much of that fits into one pass over the texts.
 
 A tile is the matrix of sums of products between all neurons of one layer of A and one of B, in
-float64. Beside a tile, each layer of B needs its second moments once, which the rotated baseline is
-made of. Tiles that do not fit into the memory that was given wait for another pass.
+float64; where sign cases are compared too, each has tiles of its own. Beside a tile, each layer of
+B needs its second moments once (once a sign case), which the rotated baseline is made of. Tiles
+that do not fit into the memory that was given wait for another pass.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from neurondb.errors import UsageError
 from neurondb.formatting.numbers import format_size
+from neurondb.schema.tables.families import ALL_CASES
 from neurondb.spelling import option
 
 BYTES: Final = 8
 """Of a float64."""
+
+
+LayerCase: TypeAlias = tuple[int, int]
+"""A layer, and the code of the sign case that its activations are restricted to, or ALL_CASES."""
+
+
+class Tile(NamedTuple):
+    """A layer of A and one of B that are compared, over all tokens or in a sign case of both."""
+
+    a: int
+    b: int
+    case: int = ALL_CASES
 
 
 @dataclass(frozen=True)
@@ -22,22 +36,28 @@ class Pass:
     """What one pass over the texts adds up.
 
     Attributes:
-        tiles: pairs of a layer of A and a layer of B, in order of B's layer, then A's.
-        second_moments: layers of B whose second moments are added up in this pass.
+        tiles: what is compared, in order of B's layer, then of the sign case, then of A's layer.
+        second_moments: layers of B, each with a sign case, whose second moments are added up in
+            this pass.
     """
 
-    tiles: tuple[tuple[int, int], ...]
-    second_moments: tuple[int, ...]
+    tiles: tuple[Tile, ...]
+    second_moments: tuple[LayerCase, ...]
 
     @property
     def layers_a(self) -> tuple[int, ...]:
         """The layers of A that the pass needs, ascending."""
-        return tuple(sorted({a for a, _ in self.tiles}))
+        return tuple(sorted({tile.a for tile in self.tiles}))
 
     @property
     def layers_b(self) -> tuple[int, ...]:
         """The layers of B that it needs, ascending."""
-        return tuple(sorted({b for _, b in self.tiles}))
+        return tuple(sorted({tile.b for tile in self.tiles}))
+
+    @property
+    def tells_cases(self) -> bool:
+        """Whether sign cases are compared in it."""
+        return any(tile.case != ALL_CASES for tile in self.tiles)
 
 
 def pair_layers(n_layers_a: int, n_layers_b: int, window: int | None) -> list[tuple[int, int]]:
@@ -58,7 +78,11 @@ def pair_layers(n_layers_a: int, n_layers_b: int, window: int | None) -> list[tu
 
 
 def plan_passes(
-    tiles: Sequence[tuple[int, int]], d_mlp_a: int, d_mlp_b: int, memory: float
+    pairs: Sequence[tuple[int, int]],
+    d_mlp_a: int,
+    d_mlp_b: int,
+    memory: float,
+    cases: Sequence[int] = (ALL_CASES,),
 ) -> list[Pass]:
     """Return as few passes as the memory allows, tiles of one layer of B together where it can be.
 
@@ -66,10 +90,11 @@ def plan_passes(
     layer is run in as few passes as possible.
 
     Args:
-        tiles: pairs of layers, as `pair_layers` returns them.
+        pairs: pairs of layers, as `pair_layers` returns them.
         d_mlp_a: neurons in a layer of A.
         d_mlp_b: neurons in a layer of B.
         memory: bytes that tiles and second moments may take at once.
+        cases: what each two layers are compared in: codes of sign cases, ALL_CASES for all tokens.
 
     Raises:
         UsageError: when not even one tile fits.
@@ -83,21 +108,27 @@ def plan_passes(
             "more"
         )
     passes: list[Pass] = []
-    chosen: list[tuple[int, int]] = []
-    moments: list[int] = []
-    begun: set[int] = set()
+    chosen: list[Tile] = []
+    moments: list[LayerCase] = []
+    begun: set[LayerCase] = set()
     used = 0
-    for a, b in tiles:
-        needed = tile_bytes + (0 if b in begun else moment_bytes)
+    for tile in _order_tiles(pairs, cases):
+        own = (tile.b, tile.case)
+        needed = tile_bytes + (0 if own in begun else moment_bytes)
         if used + needed > memory:
             passes.append(Pass(tuple(chosen), tuple(moments)))
             chosen, moments, used = [], [], 0
-        chosen.append((a, b))
-        if b not in begun:
-            begun.add(b)
-            moments.append(b)
+        chosen.append(tile)
+        if own not in begun:
+            begun.add(own)
+            moments.append(own)
         used += needed
     return [*passes, Pass(tuple(chosen), tuple(moments))]
+
+
+def _order_tiles(pairs: Sequence[tuple[int, int]], cases: Sequence[int]) -> list[Tile]:
+    tiles = (Tile(a, b, case) for a, b in pairs for case in cases)
+    return sorted(tiles, key=lambda tile: (tile.b, cases.index(tile.case), tile.a))
 
 
 def _round_up(n_bytes: int) -> float:

@@ -73,7 +73,7 @@ def choose_predicting_layer(connection: Connection, model: Model) -> list[Parame
 
 
 def _find_last_id(model: Model) -> int:
-    return model.first_neuron_id + model.n_neurons - 1
+    return model.first_neuron_id + model.n_ids - 1
 
 
 def choose_compared_models(connection: Connection, model: Model) -> list[Parameters]:
@@ -151,6 +151,7 @@ PLAN: Final = (
     PlannedFigure("comparisons", "series-moved", choose_series),
     PlannedFigure("comparisons", "series-medians", choose_series),
     PlannedFigure("comparisons", "universality-summary", draw_once()),
+    PlannedFigure("comparisons", "universality-cases", draw_once()),
 )
 """The figures of one model, in the order of the report."""
 

@@ -7,7 +7,8 @@ A page module has `answer`, which takes a `Request` of `explore/site.py` and ret
 from typing import Final
 
 _MODEL: Final = r"(?P<model>[^/]+?)"
-_PLACE: Final = r"(?P<layer>[0-9]{1,19})\.(?P<neuron>[0-9]{1,19})"
+_PLACE: Final = r"(?P<layer>[0-9]{1,19})\.(?P<neuron>[0-9]{1,19}(?:\.[0-9]{1,19})?)"
+"""The neuron of a layer, or of an expert of it: its expert and its number there."""
 _JSON: Final = r"(?P<format>\.json)?$"
 
 PAGES: Final = {

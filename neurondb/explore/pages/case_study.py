@@ -3,8 +3,8 @@
 from typing import Final
 
 from neurondb.documents.case_study import Format, write_case_studies
+from neurondb.explore.parameters import read_place
 from neurondb.explore.site import Document, Request
-from neurondb.neurons import NeuronPlace
 from neurondb.reading.case_study import StudyOptions
 from neurondb.reading.models import find_model
 
@@ -19,9 +19,10 @@ def answer(request: Request) -> Document:
         UnknownNameError: when the database has no such model, neuron or dataset.
     """
     path, form = request.path, request.path["form"]
-    place = NeuronPlace(int(path["layer"]), int(path["neuron"]))
     model = find_model(request.connection, path["model"])
+    place = read_place(path, model)
     options = StudyOptions(request.query.get("dataset") or None)
     text = write_case_studies(request.connection, model, [place], options, _FORMATS[form])
-    kept = {"content-disposition": f'attachment; filename="case-study-{place.name}.md"'}
+    name = model.name_place(place.layer, place.neuron)
+    kept = {"content-disposition": f'attachment; filename="case-study-{name}.md"'}
     return Document(text.encode(), _TYPES[form], kept if form == "md" else {})

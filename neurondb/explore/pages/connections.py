@@ -9,6 +9,7 @@ from typing import Final
 
 from neurondb.errors import UsageError
 from neurondb.explore.notation import quote_name
+from neurondb.explore.parameters import read_place
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
@@ -119,7 +120,7 @@ def answer(request: Request) -> Page:
     """
     connection, path = request.connection, request.path
     model = find_model(connection, path["model"])
-    identity = read_identity(connection, model, int(path["layer"]), int(path["neuron"]))
+    identity = read_identity(connection, model, *read_place(path, model)[:2])
     by = _read_choice(request.query.get("by"), model)
     key = identity.neuron_id
     found = read_relations(connection, model, key)

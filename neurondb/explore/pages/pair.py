@@ -7,7 +7,7 @@ from neurondb.errors import UsageError
 from neurondb.explore.site import Page, Request
 from neurondb.neurons import match_named_neuron
 from neurondb.reading.activations import Moments, SignCase
-from neurondb.reading.models import Model, find_model, list_models
+from neurondb.reading.models import Model, find_model, list_models, locate_place
 from neurondb.reading.neuron import Identity, read_neuron_summary
 from neurondb.reading.pairs import VectorCosines, read_vector_cosines
 from neurondb.reading.verdict import CosineReading, Verdict
@@ -73,7 +73,7 @@ def answer(request: Request) -> Page:
         return Page("pair", "Two neurons", PairPage(names[0], names[1], (), None, models))
     sides = tuple(_read_side(request, *place) for place in places)
     cosines = read_vector_cosines(request.connection, *places)
-    title = " and ".join(f"{model.name} {layer}.{neuron}" for model, layer, neuron in places)
+    title = " and ".join(f"{model.name} {model.name_place(*place)}" for model, *place in places)
     return Page("pair", title, PairPage(names[0], names[1], sides, cosines, models))
 
 
@@ -81,7 +81,9 @@ def _read_named(request: Request, text: str) -> tuple[Model, int, int]:
     neuron = match_named_neuron(text[:_LONGEST])
     if neuron is None or neuron.model is None:
         raise UsageError(f"{text[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
-    return find_model(request.connection, neuron.model), *neuron.place
+    model = find_model(request.connection, neuron.model)
+    layer, number, _ = locate_place(model, neuron.place)
+    return model, layer, number
 
 
 def _read_side(request: Request, model: Model, layer: int, neuron: int) -> Side:

@@ -13,5 +13,9 @@ def answer(request: Request) -> Redirect:
         UnknownNameError: when there is no such model.
     """
     model = find_model(request.connection, request.path["model"])
-    layer, neuron = divmod(random.randrange(model.n_neurons), model.d_mlp)  # noqa: S311
-    return Redirect(request.site.links.neuron(model.name, f"{layer}.{neuron}"))
+    neuron = random.randrange(model.n_neurons)  # noqa: S311
+    layer = 0
+    while neuron >= model.count_neurons(layer):
+        neuron -= model.count_neurons(layer)
+        layer += 1
+    return Redirect(request.site.links.neuron(model.name, model.name_place(layer, neuron)))

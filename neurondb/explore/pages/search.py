@@ -18,7 +18,7 @@ from neurondb.neurons import match_named_neuron
 from neurondb.phrases import Phrase, parse_search
 from neurondb.reading.description_words import read_description_search
 from neurondb.reading.descriptions import FoundDescription, search_descriptions
-from neurondb.reading.models import Model, find_model, list_models
+from neurondb.reading.models import Model, describe_sizes, find_model, has_place, list_models
 from neurondb.reading.text_search import (
     FoundAnnotation,
     FoundText,
@@ -159,33 +159,31 @@ def _read_neuron(request: Request, text: str) -> list[Option]:
     match = match_named_neuron(text)
     if match is None:
         return []
-    layer, neuron = match.place
     if match.model is None:
         models = [summary.model for summary in list_models(request.connection)]
     elif (model := _find_model(request, match.model)) is not None:
-        return [
-            _make_neuron_option(request, model, layer, neuron)
-        ]  # its page will say whether it exists
+        # Its page will say whether it exists.
+        return [_make_neuron_option(request, model, match.place.name)]
     else:
         return []
-    models_with_place = [
-        model for model in models if layer < model.n_layers and neuron < model.d_mlp
-    ]
+    models_with_place = [model for model in models if has_place(model, match.place)]
+    name = match.place.name
     if not models_with_place:
-        raise UnknownNameError(f"no model here has a neuron {layer}.{neuron}{_say_sizes(models)}")
-    return [_make_neuron_option(request, model, layer, neuron) for model in models_with_place]
+        raise UnknownNameError(f"no model here has a neuron {name}{_say_sizes(models)}")
+    return [_make_neuron_option(request, model, name) for model in models_with_place]
 
 
 def _say_sizes(models: list[Model]) -> str:
     sizes = [
         f"{model.name} has layers 0 to {model.n_layers - 1} of neurons 0 to {model.d_mlp - 1}"
+        if model.experts is None
+        else f"{model.name}: {describe_sizes(model)}"
         for model in models[:3]
     ]
     return f": {'; '.join(sizes)}" if sizes else ": there is no model yet"
 
 
-def _make_neuron_option(request: Request, model: Model, layer: int, neuron: int) -> Option:
-    name = f"{layer}.{neuron}"
+def _make_neuron_option(request: Request, model: Model, name: str) -> Option:
     return Option("neuron", name, model.name, request.site.links.neuron(model.name, name))
 
 

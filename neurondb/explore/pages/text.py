@@ -34,7 +34,9 @@ from neurondb.reading.traces import ValuesAlongText, read_values_along_text
 FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""
 
-_PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.quantity, e.rank,
+_PEAKS: Final = """SELECT
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       e.sign_case, e.quantity, e.rank,
        e.position, e.value
 FROM examples e
 JOIN neurons n ON n.neuron_id = e.neuron_id

@@ -4,7 +4,7 @@
 -- param model: model
 -- param family = null: text, a family; by default unigram, position or next_token
 -- param by = "test": text, test, position or next_token
-SELECT n.layer || '.' || n.neuron AS name, f.test, f.score, a.place, a.part, a.n, a.mean, a.q05,
+SELECT n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, f.test, f.score, a.place, a.part, a.n, a.mean, a.q05,
        a.q25, a.q50, a.q75, a.q95
 FROM models m
 JOIN family_runs r ON r.model_id = m.model_id

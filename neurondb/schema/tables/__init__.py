@@ -35,6 +35,7 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.experts import expert_routing
 from neurondb.schema.tables.families import (
     family_activations,
     family_runs,
@@ -44,6 +45,7 @@ from neurondb.schema.tables.families import (
 )
 from neurondb.schema.tables.heads import (
     attention_heads,
+    head_ablation_cases,
     head_ablation_tokens,
     head_ablations,
     head_runs,
@@ -116,6 +118,7 @@ from neurondb.schema.tables.summaries import (
 )
 from neurondb.schema.tables.universality import (
     universality,
+    universality_cases,
     universality_models,
     universality_runs,
 )
@@ -169,12 +172,14 @@ __all__ = [
     "entropy_runs",
     "example_lists",
     "example_rows",
+    "expert_routing",
     "family_activations",
     "family_runs",
     "generation_counts",
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_cases",
     "head_ablation_tokens",
     "head_ablations",
     "head_runs",
@@ -223,6 +228,7 @@ __all__ = [
     "top_token_rows",
     "trace_rows",
     "universality",
+    "universality_cases",
     "universality_models",
     "universality_runs",
     "vectors",

@@ -14,6 +14,7 @@ from sqlalchemy import (
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.schema.columns import (
     CLUSTERED,
+    VALUE_BITS,
     code,
     flag,
     identity,
@@ -23,6 +24,7 @@ from neurondb.schema.columns import (
     moments,
     real,
     reference,
+    scaled,
     word,
 )
 
@@ -161,8 +163,10 @@ example_rows = Table(
     ),
     reference("text_id", "texts.text_id", "text"),
     integer("position", "token position in the text; the prefix token has 0"),
-    real(
-        "value", "signed value there; in and post × the neuron's sign (METHODS §1)", nullable=False
+    scaled(
+        "value",
+        VALUE_BITS,
+        "the signed value there; in and post × the neuron's sign (METHODS §1)",
     ),
     **CLUSTERED,
 )

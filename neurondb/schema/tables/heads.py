@@ -7,6 +7,7 @@ from sqlalchemy import Boolean, Column, Index, Table
 
 from neurondb.schema.columns import (
     CLUSTERED,
+    code,
     identity,
     integer,
     key,
@@ -128,6 +129,28 @@ head_ablations = Table(
     real("firing_norm_change", "as norm_change, where the neuron fires"),
     real("bos_correlation", "Pearson correlation of hook_post with the change of BOS attention"),
     real("norm_correlation", "Pearson correlation of hook_post with the change of the norm"),
+    Index(None, "neuron_id"),
+    **CLUSTERED,
+)
+
+head_ablation_cases = Table(
+    "head_ablation_cases",
+    metadata,
+    key("run_id", "head_runs.run_id", "run"),
+    key("neuron_id", "neurons.neuron_id", "neuron whose writing was taken from the head's query"),
+    number("head_layer", "layer of the head"),
+    number("head", "head of this layer, from 0"),
+    code(
+        "case_id",
+        "sign_case_names.sign_case_id",
+        "code of the sign case that the neuron is in at the query's token",
+    ),
+    integer("n", "positions measured in the case, in the second halves of texts"),
+    real("activation", "mean of hook_post over them, in canonical sign; NULL where there are none"),
+    real("bos_attention", "mean attention to BOS of the model as it is"),
+    real("bos_change", "mean of ablated − clean attention to BOS"),
+    real("output_norm", "mean norm of the head's output of the model as it is"),
+    real("norm_change", "mean of ablated − clean norm of the head's output"),
     Index(None, "neuron_id"),
     **CLUSTERED,
 )

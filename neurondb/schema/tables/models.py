@@ -36,7 +36,7 @@ models = Table(
     word("activation", "activation function of the MLP, as its config names it"),
     integer("n_layers", "layers"),
     integer("d_model", "width of the residual stream"),
-    integer("d_mlp", "neurons a layer"),
+    integer("d_mlp", "neurons a layer; in a mixture of experts, of the widest layer"),
     integer("d_vocab", "rows of U and of E; tokens of the vocabulary are at most as many"),
     word("fingerprint", "sha256 over config and tensors, see ingest.checkpoint.reader"),
     word("tokenizer_fingerprint", "sha256 of its tokenizer.json", nullable=True),
@@ -64,6 +64,25 @@ models = Table(
         "JSON: how each kind of tensor of a GGUF file was stored; NULL of a model in hub format",
         nullable=True,
     ),
+    integer("n_experts", "routed experts of a layer; NULL of a dense model", nullable=True),
+    integer("d_expert", "neurons of each; NULL of a dense model", nullable=True),
+    integer("experts_per_token", "routed experts that a token passes through", nullable=True),
+    integer(
+        "d_shared_expert",
+        "neurons of the shared expert, whose number is n_experts; 0 where there is none, NULL of a "
+        "dense model",
+        nullable=True,
+    ),
+    word(
+        "dense_layers",
+        "JSON: the layers of a mixture of experts whose MLP is not divided; NULL of a dense model",
+        nullable=True,
+    ),
+    integer(
+        "d_dense",
+        "neurons of each of these, 0 where there is none; NULL of a dense model",
+        nullable=True,
+    ),
 )
 
 layers = Table(
@@ -82,6 +101,13 @@ neurons = Table(
     reference("model_id", "models.model_id", "its model"),
     integer("layer", "its layer, from 0"),
     integer("neuron", "its number within the layer, from 0"),
+    integer("expert", "its expert, from 0; NULL where the layer is not divided", nullable=True),
+    integer(
+        "expert_neuron",
+        "its number among the neurons of its expert: its name is layer.expert.expert_neuron; NULL "
+        "where the layer is not divided, and its name layer.neuron",
+        nullable=True,
+    ),
     Column("sign", SmallInteger, nullable=False, comment="s of METHODS §1: in and out were × s"),
     real("gate_norm", "‖gate‖ after preprocessing; NULL when ungated"),
     real("in_norm", "‖in‖ after preprocessing"),

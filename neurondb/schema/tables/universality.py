@@ -4,6 +4,7 @@ from sqlalchemy import Index, Table
 
 from neurondb.schema.columns import (
     CLUSTERED,
+    code,
     identity,
     integer,
     key,
@@ -72,3 +73,24 @@ universality = Table(
     Index(None, "best_id"),
     **CLUSTERED,
 )
+
+universality_cases = Table(
+    "universality_cases",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    key("run_id", "universality_runs.run_id", "run"),
+    number("place", "place of the other model in the run (universality_models)"),
+    code(
+        "case_id",
+        "sign_case_names.sign_case_id",
+        "code of the sign case that hook_post of both neurons is restricted to (0 elsewhere)",
+    ),
+    integer("n_tokens", "tokens compared at which the neuron is in the case"),
+    real("correlation", "largest correlation with a neuron in the case; NULL if it never is in it"),
+    reference("best_id", "neurons.neuron_id", "that neuron", nullable=True),
+    real("baseline", "largest correlation with a random mixture of neurons of a layer, each in it"),
+    Index(None, "run_id"),
+    Index(None, "best_id"),
+    **CLUSTERED,
+)
+"""Rows where sign cases were asked for, one for each case that the neuron can be in."""

@@ -2,7 +2,17 @@
 
 from sqlalchemy import Column, Index, Integer, SmallInteger, Table, UniqueConstraint
 
-from neurondb.schema.columns import CLUSTERED, code, integer, key, metadata, real, word
+from neurondb.schema.columns import (
+    CLUSTERED,
+    COSINE_BITS,
+    code,
+    integer,
+    key,
+    metadata,
+    real,
+    scaled,
+    word,
+)
 
 
 def _side() -> Column[int]:
@@ -73,7 +83,7 @@ top_token_rows = Table(
         comment="place in the list, from 0, which is the most extreme",
     ),
     integer("token_id", "token"),
-    real("cosine", "cos(vector, row of the basis)", nullable=False),
+    scaled("cosine", COSINE_BITS, "cos(vector, row of the basis)"),
     **CLUSTERED,
 )
 Index(

@@ -86,7 +86,8 @@ def test_the_activations_are_the_same_rows(other: Subject) -> None:
 
 
 def test_the_examples_have_the_same_values(other: Subject) -> None:
-    sql = "SELECT neuron_id, list_id, rank, value FROM example_rows WHERE rank < 4 ORDER BY 1, 2, 3"
+    sql = "SELECT neuron_id, list_id, rank, scaled_value FROM example_rows WHERE rank < 4"
+    sql += " ORDER BY 1, 2, 3"
     found = [{row[:3]: row[3] for row in model.rows(sql)} for model in (other, layout())]
     common = found[0].keys() & found[1].keys()
     assert len(common) > 0.999 * len(found[1])

@@ -159,11 +159,11 @@ def test_a_pickle_without_an_archive_is_refused_unrun(llama: Path, tmp_path: Pat
     ("values", "expected"),
     [
         (
-            {"model_type": "mixtral", "num_local_experts": 8},
-            "'mixtral' .*experts.*num_local_experts = 8",
+            {"model_type": "granitemoe", "num_local_experts": 8},
+            "'granitemoe' .*experts.*num_local_experts = 8",
         ),
         ({"num_experts": 4}, "num_experts = 4"),
-        ({"model_type": "qwen3_moe"}, "'qwen3_moe' .*experts"),
+        ({"model_type": "qwen9_moe"}, "'qwen9_moe' .*experts"),
         ({"model_type": "bert"}, "'bert' .*encoder"),
         ({"model_type": "t5", "is_encoder_decoder": True}, "'t5' .*encoder"),
         ({"use_bidirectional_attention": True}, "'llama' .*encoder"),

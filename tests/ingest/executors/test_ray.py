@@ -1,4 +1,4 @@
-"""The executor of a Ray cluster: two machines of one processor each; workers are killed."""
+"""The executor of a Ray cluster: one of two workers, which are killed."""
 
 import os
 import signal
@@ -27,30 +27,26 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves sockets to the c
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address of the cluster."""
+def executor() -> Iterator[Any]:
+    """The executor of a cluster that runs on this machine."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # a worker for each processor
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
-        from ray.cluster_utils import Cluster
 
-        machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-        head = machine | {"include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        cluster.add_node(**machine)
-        yield str(cluster.address)
+        from ingest.executors.ray_cluster import RayExecutor
+
+        memory = 100 * 2**20
+        ray.init(
+            address="local",
+            num_cpus=2,
+            num_gpus=0,
+            object_store_memory=memory,
+            include_dashboard=False,
+            log_to_driver=False,
+        )
+        yield RayExecutor(None)
         ray.shutdown()
-        cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def executor(address: str) -> Iterator[Any]:
-    """The executor, which stays connected for all tests."""
-    from ingest.executors.ray_cluster import RayExecutor
-
-    connected = RayExecutor(address)
-    yield connected
-    connected.close()
 
 
 def test_shards_are_computed_again_where_a_worker_dies(executor: Any, tmp_path: Path) -> None:
@@ -88,14 +84,14 @@ def kill_worker(title: str, killed: list[int]) -> None:
 
 @pytest.mark.usefixtures("executor")
 def test_rows_are_those_of_one_process_with_a_worker_killed_in_the_middle(
-    request_: IngestRequest, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request_: IngestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ingest.forward.batching
 
     monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 40)
     one = replace(request_, database=str(tmp_path / "one.db"), controls=True)
     run(one)
-    many = replace(one, database=str(tmp_path / "many.db"), executor=f"ray:{address}")
+    many = replace(one, database=str(tmp_path / "many.db"), executor="ray")
     killed: list[int] = []
     killer = threading.Thread(target=kill_worker, args=("ray::neurondb ActivationPass", killed))
     killer.start()

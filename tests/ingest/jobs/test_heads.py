@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ingest.jobs import heads
@@ -37,7 +38,12 @@ from tests.support.steering import Stored, stored
 
 OFF, ON, HEAD = 5, 9, 2
 """Planted neurons of layer 0 that turn head 1.2 off and on."""
-TABLES = ("head_runs", "attention_heads", "head_score_counts", "head_ablations")
+TABLES = (
+    *("head_runs", "attention_heads", "head_score_counts", "head_ablations"),
+    "head_ablation_cases",
+)
+PARTS = ("bos", "norm")
+Values = NDArray[Any]
 
 
 def _store(directory: Path) -> Stored:
@@ -175,6 +181,43 @@ def test_what_is_stored_is_what_a_pass_by_hand_gives(model: Stored) -> None:
         (by_hand["norm_ablated"] - by_hand["norm_clean"])[fires].mean(), rel=1e-3, abs=1e-6
     )
     assert ratio == pytest.approx(_norm_ratio(hand, model, 1), rel=1e-3)
+    _check_cases(model, by_hand, _find_cases(hand, model, 3))
+
+
+def _check_cases(model: Stored, by_hand: dict[str, Values], case_of: Values) -> None:
+    """Compare what is stored by sign case with means over the positions of each by hand."""
+    stored = rows(
+        model,
+        "SELECT sign_case, n, share, activation, bos_attention, bos_change, norm_change"
+        " FROM head_effect_cases ORDER BY sign_case",
+    )
+    assert [row[0] for row in stored] == ["gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-"]
+    changes = {name: by_hand[f"{name}_ablated"] - by_hand[f"{name}_clean"] for name in PARTS}
+    for case, n, share, *means in stored:
+        own = case_of == case
+        assert (n, share) == (own.sum(), pytest.approx(own.mean()))
+        values = (by_hand["activation"], by_hand["bos_clean"], changes["bos"], changes["norm"])
+        expected = [of_all[own].mean() if n else None for of_all in values]
+        assert means == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert sum(row[1] for row in stored) == len(case_of)
+    assert sum(row[1] > 0 for row in stored) > 1
+
+
+@torch.no_grad()
+def _find_cases(hand: HandModel, model: Stored, neuron: int) -> Values:
+    """Return the sign case of a neuron of layer 0 in the second half of each text, by name."""
+    seen: dict[str, torch.Tensor] = {}
+    for name in ("gate_proj", "up_proj"):
+        module = hand.block(0).get_submodule(f"mlp.{name}")
+        module.register_forward_hook(lambda _m, _i, out, name=name: seen.__setitem__(name, out))
+    sign, found = model.sign(NeuronPlace(0, neuron)), []
+    for text in TEXTS:
+        ids = model.ids(text.strip())
+        hand.run(torch.tensor([ids]))
+        gate, in_ = (seen[name][0, (len(ids) + 1) // 2 :, neuron].numpy() for name in seen)
+        signs = np.where(gate > 0, "gate+", "gate-"), np.where(in_ * sign > 0, "_in+", "_in-")
+        found.append(np.char.add(*signs))
+    return np.concatenate(found)
 
 
 @torch.no_grad()

@@ -4,131 +4,49 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
 
 import ingest.jobs.universality
-from ingest.jobs import universality
-from ingest.jobs.ingest import run as run_ingest
-from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.inputs import Machine, TextsRequest
-from neurondb.contracts.universality import UniversalityReport, UniversalityRequest
+from neurondb.contracts.inputs import TextsRequest
 from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
 from neurondb.migrate import create_or_open
 from neurondb.reading.models import find_model, open_readonly
-from neurondb.reading.universality import (
-    UniversalityPage,
-    read_neuron_universality,
-    read_universality_page,
-)
+from neurondb.reading.universality import read_neuron_universality, read_universality_page
 from neurondb.writing.models import forget_model
-from tests.support.ingested import Silent, fresh, random_model, text_file
-from tests.support.tiny_seeds import SETTINGS, tiny_checkpoints, tiny_seed, tiny_texts
-
-N_TEXTS, MAX_LEN = 12, 96
-LAYERS, WIDTH = SETTINGS.layers, SETTINGS.d_mlp
-EARLY = "step-100"
-"""The checkpoint of seed 0 that is a model of its own."""
-Grid = NDArray[np.float64]
-
-
-@cache
-def directories() -> dict[str, Path]:
-    return {"seed-0": tiny_seed(0), "seed-1": tiny_seed(1), EARLY: tiny_checkpoints()[100]}
-
-
-@cache
-def _whole() -> Path:
-    """Return a database with the weights of two seeds, a checkpoint, and an ungated model."""
-    database = fresh("universality") / "n.db"
-    for name, directory in (directories() | {"gpt": random_model("gpt2")}).items():
-        ingest_weights(str(database), name, directory)
-    return database
-
-
-def ingest_weights(database: str, name: str, directory: Path) -> None:
-    where = IngestRequest(str(directory), name=name, database=database, device="cpu")
-    run_ingest(replace(where, stages=("weights",)), Silent())
+from tests.ingest.jobs.matched_seeds import (
+    EARLY,
+    LAYERS,
+    WIDTH,
+    activations,
+    ask,
+    build_database,
+    ingest_weights,
+    matched,
+    run,
+)
+from tests.support.ingested import Silent, fresh, text_file
+from tests.support.tiny_seeds import tiny_seed
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     """A database that only this test writes to."""
-    return str(shutil.copy(_whole(), tmp_path / "n.db"))
-
-
-@cache
-def texts() -> tuple[str, ...]:
-    return ("one\n\ntwo\nthree", *tiny_texts(N_TEXTS - 1))
-
-
-def ask(database: str, *others: str, **more: Any) -> UniversalityRequest:
-    read = TextsRequest(str(text_file(texts())), max_len=MAX_LEN)
-    machine = Machine(more.pop("model", "seed-0"), database, "cpu")
-    return UniversalityRequest(machine, others, read, **more)
-
-
-def run(request: UniversalityRequest, progress: Silent | None = None) -> UniversalityReport:
-    return universality.run(request, progress or Silent())
-
-
-def matched(database: str, *others: str, **more: Any) -> UniversalityPage:
-    report = run(ask(database, *others, **more))
-    with open_readonly(database) as connection:
-        return read_universality_page(connection, report.run_id)
-
-
-@cache
-def activations(name: str) -> Grid:
-    """Return tokens × layers·neurons of hook_post, in the sign of the canonical form.
-
-    Text by text, on transformers' own pass; BOS and newline tokens left out by their text.
-    """
-    directory = directories()[name]
-    model = AutoModelForCausalLM.from_pretrained(directory)
-    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    found: list[list[Grid]] = [[] for _ in range(LAYERS)]
-    for layer, block in enumerate(model.model.layers):
-        block.mlp.down_proj.register_forward_pre_hook(
-            lambda _module, inputs, layer=layer: found[layer].append(inputs[0][0].double().numpy())
-        )
-    kept = []
-    with torch.no_grad():
-        for text in texts():
-            ids = tokenizer.encode(text).ids[:MAX_LEN]  # BOS first
-            model(input_ids=torch.tensor([ids]))
-            words = [tokenizer.decode([i]) for i in ids]
-            kept.append([i > 0 and word.strip("\n") != "" for i, word in enumerate(words)])
-    keep = np.concatenate(kept)
-    signs = []
-    for block in model.model.layers:
-        gain = block.post_attention_layernorm.weight
-        gate, in_ = (getattr(block.mlp, f"{name}_proj").weight * gain for name in ("gate", "up"))
-        signs.append(np.where((gate * in_).sum(1).detach().numpy() < 0, -1.0, 1.0))
-    layers = [
-        np.concatenate(values)[keep] * sign for values, sign in zip(found, signs, strict=True)
-    ]
-    return np.concatenate(layers, axis=1)
+    return str(shutil.copy(build_database(), tmp_path / "n.db"))
 
 
 def test_every_match_is_numpys_to_1e_6(database: str) -> None:
     page = matched(database, "seed-1", EARLY, layer_window=None, seed=3)
-    a = activations("seed-0")
+    a = activations("seed-0").post
     assert [other.n_tokens for other in page.others] == [len(a)] * 2
     assert [(o.aligned_by, o.n_unaligned, o.n_tiles) for o in page.others] == [
         ("tokens", 0, LAYERS**2)
     ] * 2
     baselines = []
     for place, other in enumerate(("seed-1", EARLY)):
-        b = activations(other)
+        b = activations(other).post
         expected = np.corrcoef(a.T, b.T)[: a.shape[1], a.shape[1] :]
         np.testing.assert_allclose(page.correlation[place].ravel(), expected.max(1), atol=1e-6)
         best = page.best_layer[place] * WIDTH + page.best_neuron[place]

@@ -33,7 +33,7 @@ NUMBERS = {
     "double_checking": "*",
     "property_effects": "*",
     "logit_effect_rows": "*",
-    "top_token_rows": "neuron_id, list_id, rank, cosine",
+    "top_token_rows": "neuron_id, list_id, rank, scaled_cosine",
     "lm_head_tokens": "neuron_id, side, probability, normalised",
     "tokens": "token, piece, unembed_norm, embed_norm",
 }

@@ -17,7 +17,12 @@ from neurondb import api
 from tests.support.sample_database import build
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/python.md"
-MODULES = ("neurondb", "neurondb.api", "neurondb.api.database", "neurondb.api.result")
+MODULES = (
+    "neurondb",
+    *("neurondb.api", "neurondb.api.database", "neurondb.api.database_questions"),
+    *("neurondb.api.neuron", "neurondb.api.neuron_group", "neurondb.api.stored_model"),
+    "neurondb.api.result",
+)
 
 
 def test_all_is_complete_and_sorted() -> None:

@@ -143,10 +143,10 @@ def test_nan_weights_leave_no_model_behind(model: Path) -> None:
         assert connection.execute("SELECT count(*) FROM ingest_runs").fetchone() == (0,)
 
 
-def test_a_mixture_of_experts_is_refused_by_name(model: Path) -> None:
+def test_an_unknown_mixture_of_experts_is_refused_by_name(model: Path) -> None:
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps(config | {"model_type": "mixtral"}))
-    assert_refused(neurondb("ingest", model, cwd=model.parent), "mixtral")
+    (model / "config.json").write_text(json.dumps(config | {"model_type": "granitemoe"}))
+    assert_refused(neurondb("ingest", model, cwd=model.parent), "granitemoe")
 
 
 def test_a_tokenizer_that_does_not_fit(model: Path) -> None:

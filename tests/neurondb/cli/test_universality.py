@@ -43,7 +43,10 @@ def test_options_become_the_request(sample: Sample, requests: list[UniversalityR
     more = ("--all-layers", "--memory", "0.5", "--seed", "3", "--force")
     assert run(sample, "--dataset", "sample", *more).exit_code == 0
     assert run(sample, "--dataset", "sample", "--layer-window", "0").exit_code == 0
-    first, second, third = requests
+    assert run(sample, "--dataset", "sample", "--sign-cases").exit_code == 0
+    first, second, third, by_case = requests
+    assert [one.sign_cases for one in requests] == [False, False, False, True]
+    assert by_case.layer_window == 1
     assert first.others == ("sample-gpt",)
     assert (first.layer_window, first.memory, first.texts.max_tokens) == (1, 4.0, 500)
     assert (second.layer_window, second.memory, second.seed, second.force) == (None, 0.5, 3, True)
@@ -55,6 +58,7 @@ def test_a_page_or_rows(
 ) -> None:
     page = run(sample, "--dataset", "sample", "--limit", "2")
     assert "of the neurons are universal (excess > 0.5)" in page.output
+    assert "sign cases: neurons that are in one at 20 tokens or more" in page.output
     assert f"run {NEW_RUN}, stored already; --force runs it again" in page.output
     file = tmp_path / "matches.csv"
     assert run(sample, "--dataset", "sample", "--limit", "2", "-o", str(file)).exit_code == 0

@@ -18,6 +18,7 @@ from tests.support.sample_runs import (
     GENERATION_RUN,
     RANDOM,
 )
+from tests.support.sample_universality import GPT_RUN, NEW_RUN
 
 MODELS = pytest.mark.parametrize(("model", "number"), [(GATED, 1), (UNGATED, 2)])
 
@@ -151,6 +152,29 @@ def test_distributions_of_matches_are_of_all_models(
         return
     above = [row for row in drawn if row["measure"] == "excess" and row["threshold"] == 0.4]
     assert sum(row["n"] for row in above) == sum(excess > 0.4 + 1e-9 for excess in own)
+
+
+@MODELS
+def test_shares_by_sign_case_are_of_the_neurons_in_it_often_enough(
+    model: str, number: int, sample: Sample, sample_engine: Engine
+) -> None:
+    spec = specification(sample_engine, "universality-cases", model)
+    drawn = {(row["case"], row["layer"]): row for row in rows(spec, "median")}
+    places = {n["neuron_id"]: n["layer"] for n in sample.neurons}
+    excesses: dict[tuple[str, int], list[float]] = {}
+    for row in sample.case_matches:
+        is_own = row["run_id"] == (GPT_RUN if number == 2 else NEW_RUN)
+        if is_own and row["n_tokens"] >= 20:
+            own = excesses.setdefault((row["sign_case"], places[row["neuron_id"]]), [])
+            own.append(row["correlation"] - row["baseline"])
+    found = {key: row for key, row in drawn.items() if key[0] != "all tokens"}
+    assert found.keys() == excesses.keys()
+    for key, values in excesses.items():
+        assert found[key]["n"] == len(values)
+        assert found[key]["median"] == pytest.approx(statistics.median(values), abs=1e-4)
+        universal = statistics.mean(value > 0.5 for value in values)
+        assert found[key]["share"] == pytest.approx(universal, abs=1e-6)
+    assert len(drawn) - len(found) == LAYERS
 
 
 def test_where_nothing_was_matched_the_figure_names_the_command(sample_engine: Engine) -> None:

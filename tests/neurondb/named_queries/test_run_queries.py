@@ -165,6 +165,56 @@ def test_universal_neurons_are_those_above_the_excess_with_their_best_match(
         assert row["largest_correlation"] == row["smallest_correlation"] == match["correlation"]
 
 
+def test_head_effects_by_case_are_those_stored(sample_engine: Engine) -> None:
+    asked = {"model": LLAMA, "case": "gate-_in+"}
+    found = ask(sample_engine, "head-effects-by-case", **asked)
+    with sample_engine.connect() as connection:
+        stored = connection.exec_driver_sql(
+            "SELECT c.n, c.activation, c.bos_change, c.norm_change FROM head_ablation_cases c"
+            " JOIN head_ablations a ON a.run_id = c.run_id AND a.neuron_id = c.neuron_id"
+            " AND a.head_layer = c.head_layer AND a.head = c.head"
+            " JOIN neurons n ON n.neuron_id = c.neuron_id WHERE n.model_id = 1 AND c.case_id = 2"
+        ).fetchall()
+    shown = ("n", "activation", "bos_change", "norm_change")
+    rows = [tuple(row[name] for name in shown) for row in found]
+    assert rows
+    assert sorted(rows, key=str) == sorted(map(tuple, stored), key=str)
+    assert all(row["share"] == row["n"] / 30 for row in found)
+    strengths = [abs(row["score"]) for row in found]
+    assert strengths == sorted(strengths, reverse=True)
+    place = {"layer": int(found[0]["name"].split(".")[0]), "limit": 1}
+    assert ask(sample_engine, "head-effects-by-case", **asked, **place)[0] == found[0]
+
+
+def test_neurons_universal_in_a_case_have_its_best_match_and_that_over_all_tokens(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    whole = {n["neuron_id"]: n["universal"] for n in sample.neurons}
+    best = {m["neuron_id"]: m["best_id"] for m in sample.matches}
+    names = {n["neuron_id"]: n["name"] for n in sample.neurons}
+    asked = {"case": "gate-_in+", "excess": 0.3, "at_most": 0.5, "tokens": 30, "limit": 999}
+    found = ask(sample_engine, "universality-by-case", model=LLAMA, **asked)
+    expected = [
+        (
+            *(names[row["neuron_id"]], "gate-_in+", row["n_tokens"], "sample-gpt"),
+            *(names[row["best_id"]], row["correlation"], names[best[row["neuron_id"]]]),
+        )
+        for row in sample.case_matches
+        if row["sign_case"] == "gate-_in+"
+        and row["correlation"] is not None
+        and row["correlation"] - row["baseline"] > 0.3
+        and row["n_tokens"] >= 30
+        and whole[row["neuron_id"]] <= 0.5
+    ]
+    shown = ("name", "sign_case", "n_tokens", "other_model", "best_name", "correlation")
+    rows = [tuple(row[name] for name in (*shown, "best_name_all")) for row in found]
+    assert expected
+    assert sorted(rows) == sorted(expected)
+    excesses = [row["excess"] for row in found]
+    assert excesses == sorted(excesses, reverse=True)
+    assert len(ask(sample_engine, "universality-by-case", limit=9)) == 9
+
+
 def test_universality_runs_have_a_row_for_each_other_model(
     sample: Sample, sample_engine: Engine
 ) -> None:

@@ -69,9 +69,8 @@ def put_page(connection: Connection, neuron_id: int) -> None:
         connection.execute(insert(tables.sign_case_rows), key | row)
         for rank, value in enumerate(PAGE["peaks"]["hook_post"][case]):
             where = {"list_id": codes.encode_example_list(code, 0), "rank": rank, "text_id": 1}
-            connection.execute(
-                insert(tables.example_rows), key | where | {"position": 3, "value": value}
-            )
+            peak = {"position": 3, "scaled_value": value * 2**28}
+            connection.execute(insert(tables.example_rows), key | where | peak)
 
 
 @pytest.fixture
@@ -137,7 +136,7 @@ def test_extremes_may_differ_by_the_precision_of_the_pass(
 ) -> None:
     olmo.exec_driver_sql(f"UPDATE sign_case_rows SET post_min = post_min * {factor}")
     assert cases(olmo)["gate+_in- hook_post min"].verdict == verdict
-    olmo.exec_driver_sql(f"UPDATE example_rows SET value = value * {factor}")
+    olmo.exec_driver_sql(f"UPDATE example_rows SET scaled_value = scaled_value * {factor}")
     assert cases(olmo)["gate-_in- hook_post, peak of example 3"].verdict == verdict
 
 

@@ -140,7 +140,7 @@ def put_vocabulary(put: Put) -> None:
                 list_id=code,
                 rank=rank,
                 token_id=(first[basis, sign] + rank) % len(TOKENS),
-                cosine=sign * (0.5 - 0.1 * rank),
+                scaled_cosine=sign * (0.5 - 0.1 * rank) * 2**31,
             )
     put(
         tables.vocab_stat_rows,
@@ -204,7 +204,7 @@ def put_examples(put: Put) -> None:
                 rank=rank,
                 text_id=70 + rank,
                 position=2,
-                value=-5.12 + rank,
+                scaled_value=(-5.12 + rank) * 2**28,
             )
 
 

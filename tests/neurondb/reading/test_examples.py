@@ -121,7 +121,8 @@ def test_controls_are_read_when_asked_for(connection: Connection) -> None:
 
 
 def test_quantities_are_told_apart(connection: Connection) -> None:
-    row = {"neuron_id": 3, "dataset_id": 9, "rank": 0, "text_id": 70, "position": 9, "value": 7.0}
+    row = {"neuron_id": 3, "dataset_id": 9, "rank": 0, "text_id": 70, "position": 9}
+    row["scaled_value"] = 7 * 2**28
     swish = codes.encode_example_list(3, codes.QUANTITIES.index("swish"))
     connection.execute(tables.example_rows.insert(), row | {"list_id": swish})
 

@@ -14,7 +14,7 @@ from neurondb.explore.pages.live.pieces import Piece, colour_by_neuron, find_sca
 from neurondb.explore.pages.neuron.windows import Window, WindowList, add_traces
 from neurondb.explore.site import Answer, Question, Request
 from neurondb.formatting.numbers import shorten_float
-from neurondb.neurons import NeuronPlace
+from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.reading.excerpts import read_token_ids
 from neurondb.reading.models import find_model
 from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
@@ -142,4 +142,4 @@ def _cut(window: Window, values: NeuronActivations) -> Trace:
 
 
 def _place(request: Request) -> NeuronPlace:
-    return NeuronPlace(int(request.path["layer"]), int(request.path["neuron"]))
+    return parse_neuron(f"{request.path['layer']}.{request.path['neuron']}")

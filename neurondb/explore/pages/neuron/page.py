@@ -29,6 +29,7 @@ from neurondb.explore.pages.neuron.windows import (
     build_window_list,
     share_scale,
 )
+from neurondb.explore.parameters import read_place
 from neurondb.explore.site import Answer, Page, Redirect, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
@@ -221,9 +222,8 @@ def read_content(request: Request) -> NeuronContent:
     connection, path = request.connection, request.path
     model = find_model(connection, path["model"])
     dataset = request.query.get("dataset") or None
-    summary = read_neuron_summary(
-        connection, model, int(path["layer"]), int(path["neuron"]), dataset
-    )
+    place = read_place(path, model)
+    summary = read_neuron_summary(connection, model, place.layer, place.neuron, dataset)
     identity, key = summary.identity, summary.identity.neuron_id
     dataset_name = None if summary.dataset is None else summary.dataset.name
     choices = read_choices(request.query, model, summary.activations, dataset_name)
@@ -270,11 +270,12 @@ def _export_commands(request: Request) -> tuple[Command, ...]:
 
 
 def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
-    place = identity.layer * model.d_mlp + identity.neuron + step
-    if not 0 <= place < model.n_neurons:
-        return None
-    layer, neuron = divmod(place, model.d_mlp)
-    return f"{layer}.{neuron}"
+    layer, neuron = identity.layer, identity.neuron + step
+    if neuron < 0:
+        layer, neuron = layer - 1, model.count_neurons(layer - 1) - 1 if layer else 0
+    elif neuron >= model.count_neurons(layer):
+        layer, neuron = layer + 1, 0
+    return model.name_place(layer, neuron) if 0 <= layer < model.n_layers else None
 
 
 def _read_token_statistics(

@@ -17,6 +17,7 @@ from ingest.relations.heads.scores import (
     iterate_strongest,
 )
 from neurondb.reading import heads as reading
+from neurondb.schema.codes import GATED_CASES
 
 LAYERS, HEADS, D, N = 4, 3, 24, 40
 
@@ -146,6 +147,20 @@ def test_sums_of_ablations_are_means_and_correlations() -> None:
     expected = [np.corrcoef(values[0], change)[0, 1] for change in changes]
     np.testing.assert_allclose(sums.correlations()[1].numpy(), expected, rtol=1e-9)
     assert np.isnan(means[:, 0]).all()
+
+
+def test_sums_by_sign_case_are_means_over_its_positions() -> None:
+    draws = np.random.default_rng(1)
+    values, case_of = draws.normal(size=(5, 200)), draws.choice([-2, 0, 1, 3], 200)
+    sums = AblationSums(1, torch.device("cpu"), GATED_CASES)
+    for part, cases in zip(np.split(values, 4, axis=1), np.split(case_of, 4), strict=True):
+        sums.add(0, torch.from_numpy(part), torch.from_numpy(cases))
+    means = sums.means()[2:, 0].numpy()
+    for case in GATED_CASES:
+        own = values[:, case_of == case]
+        assert sums.n[2 + case, 0] == own.shape[1]
+        expected = own.mean(axis=1) if case != 2 else np.full(5, np.nan)
+        np.testing.assert_allclose(means[case], expected, rtol=1e-12)
 
 
 def test_positions_are_drawn_from_second_halves() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ingest.relations.universality.layer_pairs import Pass, pair_layers, plan_passes
 from ingest.relations.universality.matching import Matcher, Matches
 from ingest.relations.universality.products import PassSums
+from ingest.relations.universality.sign_cases import CaseActivations
 
 N_TOKENS, SHAPE_A, SHAPE_B = 700, (2, 12), (3, 9)
 Layers = NDArray[np.float32]
@@ -28,12 +29,14 @@ def add(chosen: Pass, a: Layers, b: Layers, batches: Sequence[slice]) -> PassSum
     """Add up a pass over tokens, a batch at a time."""
     sums = PassSums(chosen, a.shape[2], b.shape[2], CPU)
     for batch in batches:
+        of_a, of_b = (
+            [CaseActivations(torch.from_numpy(layer[batch])) for layer in layers]
+            for layers in (a, b)
+        )
         for layer in chosen.layers_a:
-            sums.add_a(layer, torch.from_numpy(a[layer, batch]))
+            sums.add_a(layer, of_a[layer])
         for layer in chosen.layers_b:
-            wide = sums.add_b(layer, torch.from_numpy(b[layer, batch]))
-            for partner in sums.list_partners(layer):
-                sums.add_products((partner, layer), torch.from_numpy(a[partner, batch]), wide)
+            sums.add_b(layer, of_b[layer], dict(enumerate(of_a)))
         sums.n += len(a[0, batch])
     return sums
 
@@ -121,8 +124,8 @@ def test_sums_of_two_halves_merge_into_those_of_the_whole() -> None:
     for name in ("products", "moments"):
         for key, values in getattr(whole, name).items():
             torch.testing.assert_close(getattr(first, name)[key], values, rtol=1e-12, atol=0)
-    for layer, sums in whole.of_a.items():
-        torch.testing.assert_close(first.of_a[layer].squares, sums.squares, rtol=1e-12, atol=0)
+    for own, sums in whole.of_a.items():
+        torch.testing.assert_close(first.of_a[own].squares, sums.squares, rtol=1e-12, atol=0)
 
 
 def test_a_copy_and_an_antipode_are_found() -> None:

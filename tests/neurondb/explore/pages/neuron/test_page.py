@@ -372,7 +372,7 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
         for case in range(4):
             script.append(
                 f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
-                    {rank}, {rank + 1}, {101 + rank}, {-5 + rank / 4});"""
+                    {rank}, {rank + 1}, {101 + rank}, {(-5 + rank / 4) * 2**28});"""
             )
         for place in range(3):
             script.append(
@@ -380,7 +380,9 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
                 " 0.9876, 123456);"
             )
         for code, *_ in codes.TOKEN_LISTS:
-            script.append(f"INSERT INTO top_token_rows VALUES ({KEY}, {code}, {rank}, {rank}, .5);")
+            script.append(
+                f"INSERT INTO top_token_rows VALUES ({KEY}, {code}, {rank}, {rank}, {2**30});"
+            )
     for kind in range(5):
         for rank in range(4):
             text_id = 17 + 4 * kind + rank

@@ -1,4 +1,4 @@
-"""The compiled library: built by the system's C compiler at first use, kept for later processes.
+"""Libraries in C: built by the system's compiler at first use, kept for later processes.
 
 Compiling takes a second or two, once for each machine and version. It begins when somebody says
 that the library will be needed, and goes on beside what comes before.
@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,6 @@ from platformdirs import user_cache_path
 
 from neurondb.atomic import replace_at_end
 
-SOURCE: Final = Path(__file__).with_name("reduction.c")
 COMPILERS: Final = ("cc", "gcc", "clang")
 OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
 TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
@@ -35,47 +35,51 @@ class NotCompiledError(Exception):
     """There is no library, for the reason that this says in one line."""
 
 
-def prepare_library() -> None:
-    """Begin to compile the library in a thread, unless it is compiled already."""
-    _building()
+@dataclass(frozen=True)
+class Library:
+    """A library of one source file."""
+
+    source: Path
+
+    def prepare(self) -> None:
+        """Begin to compile the library in a thread, unless it is compiled already."""
+        _build_aside(self.source)
+
+    def load(self) -> ctypes.CDLL:
+        """Return the library, waiting for the compiler where need be.
+
+        Raises:
+            NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
+        """
+        return _build_aside(self.source).result()
 
 
 @cache
-def load_library() -> ctypes.CDLL:
-    """Return the library, waiting for the compiler where need be.
-
-    Raises:
-        NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
-    """
-    return _building().result()
-
-
-@cache
-def _building() -> Future[ctypes.CDLL]:
+def _build_aside(source: Path) -> Future[ctypes.CDLL]:
     executor = ThreadPoolExecutor(1, "compiling")
-    future = executor.submit(load_or_build_library)
+    future = executor.submit(load_or_build, source)
     executor.shutdown(wait=False)
     return future
 
 
-def load_or_build_library() -> ctypes.CDLL:
-    """Return the library that an earlier process compiled, or compile it.
+def load_or_build(source: Path) -> ctypes.CDLL:
+    """Return the library of a source that an earlier process compiled, or compile it.
 
     Raises:
         NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
     """
     command = _compiler()
     cache_key = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
-    name = hashlib.sha256(cache_key + SOURCE.read_bytes()).hexdigest()[:16]
-    cached_file = user_cache_path("neurondb") / "compiled" / f"reduction-{name}.so"
+    name = hashlib.sha256(cache_key + source.read_bytes()).hexdigest()[:16]
+    cached_file = user_cache_path("neurondb") / "compiled" / f"{source.stem}-{name}.so"
     try:
         return ctypes.CDLL(str(cached_file))
     except OSError:  # none yet, or a damaged one
         pass
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            built = Path(scratch) / "reduction.so"
-            _compile(command, built)
+            built = Path(scratch) / "library.so"
+            _compile(command, source, built)
             library = ctypes.CDLL(str(built))
             _keep(built, cached_file)
     except OSError as error:
@@ -93,10 +97,10 @@ def _compiler() -> list[str]:
     raise NotCompiledError(f"no C compiler here ({', '.join(COMPILERS)}; CC names another)")
 
 
-def _compile(command: list[str], built: Path) -> None:
+def _compile(command: list[str], source: Path, built: Path) -> None:
     for tuned in TUNED:
         compiler = subprocess.run(
-            [*command, *OPTIONS, *tuned, "-o", str(built), str(SOURCE), "-lm"],
+            [*command, *OPTIONS, *tuned, "-o", str(built), str(source), "-lm"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,0 +1,135 @@
+"""The job `hooks`: neurons of a database set to other values in a model that the user runs.
+
+The user's script has the model, a module of transformers or of a library around it; the database
+says which neurons, with which canonical signs, and what their means are (METHODS §6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ingest.families import choose_layout
+from ingest.families.architecture import Architecture
+from ingest.families.settings import Settings
+from ingest.forward.activation_functions import find_activation
+from ingest.forward.hooks import find_hook_points
+from ingest.forward.open_model import open_stored_model
+from ingest.forward.weights_check import refuse_other_weights
+from ingest.interventions.building import build_intervention
+from ingest.interventions.hooks import Intervention, intervene_at, set_post
+from neurondb.contracts.vectors import HooksRequest
+from neurondb.errors import ModelError, UsageError
+from neurondb.reading.models import Model, find_model, open_readonly
+from neurondb.reading.texts import find_dataset_by_name
+
+LensHook = tuple[str, Callable[..., Tensor | None]]
+"""A hook point's name and the function at it, as TransformerLens' `run_with_hooks` takes them."""
+_WRAPPED = ("_model", "original_model", "model")
+"""Where libraries keep the module that transformers made: nnsight, TransformerLens' bridge."""
+
+
+@contextmanager
+def hook_module(request: HooksRequest, module: Any) -> Iterator[None]:
+    """While open, have the neurons of a request set in every run of a model.
+
+    Args:
+        request: The neurons, and what is done to them.
+        module: The model as transformers made it, or what nnsight's `LanguageModel` and
+            TransformerLens' bridge wrap around one.
+
+    Raises:
+        UsageError: when it is no such model.
+        ModelError: when it is another one than the database's, by its shape or by its weights.
+        LackingModelError: when a gate is asked for that the model has not.
+        IngestError: when means are asked for that are not stored, or the checkpoint, against which
+            the weights are checked, is not where it was.
+    """
+    model, intervention = _build(request)
+    running = _unwrap(module)
+    layout = choose_layout(
+        Settings(running.config.get_text_config().to_dict(), type(running).__name__)
+    )
+    _refuse_other_shape(model, layout.architecture)
+    decoder = running.get_decoder()
+    points = find_hook_points(decoder, layout)
+    if request.check:
+        with open_readonly(request.database) as connection:
+            checkpoint = open_stored_model(connection, model).checkpoint
+        refuse_other_weights(checkpoint, running, decoder, points)
+    sizes = layout.architecture
+    activate = find_activation(sizes.activation)
+    with intervene_at(points, (intervention,), running.device, activate, sizes.experts):
+        yield
+
+
+def make_lens_hooks(request: HooksRequest) -> list[LensHook]:
+    """Return hooks for TransformerLens: `model.run_with_hooks(tokens, fwd_hooks=hooks)`.
+
+    They set `blocks.L.mlp.hook_post`; where a condition asks for the sign of the gate, or a value
+    is that of hook_pre_linear, `blocks.L.mlp.hook_pre` is looked at too.
+
+    Raises:
+        LackingModelError: when a gate is asked for that the model has not.
+        IngestError: when means are asked for that are not stored.
+    """
+    model, intervention = _build(request)
+    activate = find_activation(model.activation)
+    return [
+        hook
+        for layer in intervention.layers
+        for hook in _make_layer_hooks(layer, intervention, activate)
+    ]
+
+
+def _make_layer_hooks(
+    layer: int, intervention: Intervention, activate: Callable[[Tensor], Tensor]
+) -> Iterator[LensHook]:
+    gates: list[Tensor] = []
+    chosen = intervention.targets[layer]
+
+    def keep_gate(gate: Tensor, **_named: object) -> None:
+        gates[:] = [gate.index_select(-1, chosen.neurons.to(gate.device))]
+
+    def change_post(post: Tensor, **_named: object) -> Tensor:
+        gate = gates.pop() if gates else None
+        return set_post(post, gate, chosen.to(post.device), intervention, activate)
+
+    if intervention.reads_gate:
+        yield f"blocks.{layer}.mlp.hook_pre", keep_gate
+    yield f"blocks.{layer}.mlp.hook_post", change_post
+
+
+def _build(request: HooksRequest) -> tuple[Model, Intervention]:
+    with open_readonly(request.database) as connection:
+        model = find_model(connection, request.model)
+        dataset = request.dataset and find_dataset_by_name(connection, request.dataset).dataset_id
+        built = build_intervention(
+            connection, model, request.neuron_ids, request.treatment, dataset or None
+        )
+    return model, built.intervention
+
+
+def _unwrap(module: Any) -> Any:
+    """Return the model that transformers made."""
+    candidates = [module, *(getattr(module, name, None) for name in _WRAPPED)]
+    for candidate in candidates:
+        if isinstance(candidate, nn.Module) and hasattr(candidate, "get_decoder"):
+            return candidate
+    raise UsageError(
+        f"{type(module).__name__} is no model that hooks can be put on: give a language model of "
+        "transformers, or use lens_hooks for TransformerLens"
+    )
+
+
+def _refuse_other_shape(model: Model, running: Architecture) -> None:
+    stored = (model.n_layers, model.d_model, model.d_mlp, model.gated)
+    found = (running.n_layers, running.d_model, running.d_mlp, running.gated)
+    if stored != found:
+        raise ModelError(
+            f"the model that runs has {found[0]} layers of {found[2]:,} neurons, d_model "
+            f"{found[1]:,}; {model.name} has {stored[0]} of {stored[2]:,}, d_model {stored[1]:,}"
+        )
