@@ -1,127 +1,13 @@
-"""The compiled library: built by the system's C compiler at first use, kept for later processes.
+"""The library of the reduction: compiled beside what comes before it."""
 
-Compiling takes a second or two, once for each machine and version. It begins when somebody says
-that the library will be needed, and goes on beside what comes before.
-"""
-
-import ctypes
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from platformdirs import user_cache_path
+from ingest.native_library import NativeLibrary, NotCompiledError
 
-from neurondb.atomic import replace_at_end
+__all__ = ["NotCompiledError", "load_library", "prepare_library"]
 
-SOURCE: Final = Path(__file__).with_name("reduction.c")
-COMPILERS: Final = ("cc", "gcc", "clang")
-OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
-TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
-"""For this very processor: one way or the other, as the compiler knows it, or not at all."""
-ABOUT_PROCESSOR: Final = ("model name", "flags", "Features", "CPU part")
-"""How the lines of /proc/cpuinfo begin that say which instructions compiled code may use."""
+_LIBRARY: Final = NativeLibrary(Path(__file__).with_name("reduction.c"))
 
-
-class NotCompiledError(Exception):
-    """There is no library, for the reason that this says in one line."""
-
-
-def prepare_library() -> None:
-    """Begin to compile the library in a thread, unless it is compiled already."""
-    _building()
-
-
-@cache
-def load_library() -> ctypes.CDLL:
-    """Return the library, waiting for the compiler where need be.
-
-    Raises:
-        NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
-    """
-    return _building().result()
-
-
-@cache
-def _building() -> Future[ctypes.CDLL]:
-    executor = ThreadPoolExecutor(1, "compiling")
-    future = executor.submit(load_or_build_library)
-    executor.shutdown(wait=False)
-    return future
-
-
-def load_or_build_library() -> ctypes.CDLL:
-    """Return the library that an earlier process compiled, or compile it.
-
-    Raises:
-        NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
-    """
-    command = _compiler()
-    cache_key = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
-    name = hashlib.sha256(cache_key + SOURCE.read_bytes()).hexdigest()[:16]
-    cached_file = user_cache_path("neurondb") / "compiled" / f"reduction-{name}.so"
-    try:
-        return ctypes.CDLL(str(cached_file))
-    except OSError:  # none yet, or a damaged one
-        pass
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            built = Path(scratch) / "reduction.so"
-            _compile(command, built)
-            library = ctypes.CDLL(str(built))
-            _keep(built, cached_file)
-    except OSError as error:
-        raise NotCompiledError(str(error)) from error
-    return library
-
-
-def _compiler() -> list[str]:
-    named = os.environ.get("CC")
-    if named:
-        return shlex.split(named)
-    for name in COMPILERS:
-        if shutil.which(name):
-            return [name]
-    raise NotCompiledError(f"no C compiler here ({', '.join(COMPILERS)}; CC names another)")
-
-
-def _compile(command: list[str], built: Path) -> None:
-    for tuned in TUNED:
-        compiler = subprocess.run(
-            [*command, *OPTIONS, *tuned, "-o", str(built), str(SOURCE), "-lm"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if compiler.returncode == 0:
-            return
-    reason = (
-        compiler.stderr.strip().splitlines() or [f"it ended with status {compiler.returncode}"]
-    )[0]
-    raise NotCompiledError(f"{command[0]}: {reason}")
-
-
-def _keep(built: Path, cached_file: Path) -> None:
-    """Put a library where later processes look; where that cannot be, they compile it again."""
-    with suppress(OSError):
-        cached_file.parent.mkdir(parents=True, exist_ok=True)
-        with replace_at_end(cached_file) as part:
-            shutil.copyfile(built, part)
-
-
-def _processor() -> str:
-    """Return what the processor can do, in words: code for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    return platform.machine() + "".join(sorted({x for x in lines if x.startswith(ABOUT_PROCESSOR)}))
+prepare_library = _LIBRARY.prepare
+load_library = _LIBRARY.load

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.activations.native import NotCompiledError
-from ingest.activations.native import library as module
-from ingest.activations.native.library import load_or_build_library
+from ingest import native_library as module
+from ingest.native_library import NotCompiledError, load_or_build_library
 
 
 @pytest.fixture
@@ -29,64 +28,71 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     named = next(name for name in module.COMPILERS if shutil.which(name))
     script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {named} "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    source = tmp_path / "reduction.c"
-    source.write_text("int answer(void) { return 42; }")  # which takes no seconds
-    monkeypatch.setattr(module, "SOURCE", source)
     monkeypatch.setenv("CC", str(script))
     return calls
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file that takes no seconds to compile."""
+    source = tmp_path / "answers.c"
+    source.write_text("int answer(void) { return 42; }")
+    return source
 
 
 def n_calls(calls: Path) -> int:
     return len(calls.read_text().splitlines())
 
 
-def test_it_is_compiled_once(cache: Path, counting: Path) -> None:
+def test_it_is_compiled_once(cache: Path, counting: Path, source: Path) -> None:
     for _ in range(2):
-        assert isinstance(load_or_build_library(), ctypes.CDLL)
+        assert isinstance(load_or_build_library(source), ctypes.CDLL)
         assert n_calls(counting) == 1
     assert len(list(cache.iterdir())) == 1
 
 
-def test_what_is_damaged_is_compiled_again(cache: Path, counting: Path) -> None:
+def test_what_is_damaged_is_compiled_again(cache: Path, counting: Path, source: Path) -> None:
     cache.mkdir(parents=True)
-    load_or_build_library()
+    load_or_build_library(source)
     (kept,) = cache.iterdir()
     good = kept.read_bytes()
     kept.unlink()
     kept.write_bytes(b"no library")
-    load_or_build_library()
+    load_or_build_library(source)
     assert n_calls(counting) == 2
     assert kept.read_bytes()[:4] == good[:4]
 
 
 def test_another_source_or_processor_is_another_library(
-    cache: Path, counting: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, counting: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_or_build_library()
+    load_or_build_library(source)
     monkeypatch.setattr(module, "_processor", lambda: "another")
-    load_or_build_library()
-    module.SOURCE.write_text("int answer(void) { return 43; }")
-    assert load_or_build_library().answer() == 43
+    load_or_build_library(source)
+    source.write_text("int answer(void) { return 43; }")
+    assert load_or_build_library(source).answer() == 43
     assert n_calls(counting) == 3
     assert len(list(cache.iterdir())) == 3
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_each_time(cache: Path, counting: Path) -> None:
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(
+    cache: Path, counting: Path, source: Path
+) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder would be")
     for n in (1, 2):
-        assert isinstance(load_or_build_library(), ctypes.CDLL)
+        assert isinstance(load_or_build_library(source), ctypes.CDLL)
         assert n_calls(counting) == n
 
 
 def test_a_compiler_that_knows_not_every_option_is_asked_with_less(
-    cache: Path, counting: Path, tmp_path: Path
+    cache: Path, counting: Path, source: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / "compiler"
     lines = script.read_text().splitlines()
     lines.insert(2, 'case "$*" in *native*) echo "unknown option" >&2; exit 1;; esac')
     script.write_text("\n".join(lines) + "\n")
-    load_or_build_library()
+    load_or_build_library(source)
     assert [("native" in call) for call in counting.read_text().splitlines()] == [True, True, False]
     assert len(list(cache.iterdir())) == 1
 
@@ -99,21 +105,21 @@ def test_a_compiler_that_knows_not_every_option_is_asked_with_less(
     ],
 )
 def test_no_compiler_is_one_line(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, said: str
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, said: str
 ) -> None:
     monkeypatch.setenv("CC", compiler)
     with pytest.raises(NotCompiledError) as raised:
-        load_or_build_library()
+        load_or_build_library(source)
     assert re.search(said, str(raised.value))
     assert "\n" not in str(raised.value)
     assert not cache.exists()
 
 
 def test_without_any_compiler_it_says_which_were_looked_for(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(module, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(NotCompiledError, match=r"no-such-compiler\b.*\bCC\b"):
-        load_or_build_library()
+        load_or_build_library(source)
     assert not cache.exists()
