@@ -65,7 +65,7 @@ class TiledComparison:
         left = Operand.at_precision(unit, self._precision)
         mean = compute_mean_product(left, self._bases[UNEMBED])
         higher = HigherMoments(mean)
-        lists = {}
+        lists: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         for b, basis in enumerate(self._bases):
             both = self._extreme_tokens(left, basis, higher if b == UNEMBED else None)
             lists |= {(b, d): found for d, found in enumerate(both)}
@@ -110,7 +110,7 @@ class SplitComparison:
         """Compare vectors of unit length with all tokens."""
         vectors = Vectors(unit)
         mean, variance = self._cosines().mean(unit), self._cosines().variance(unit)
-        lists = {}
+        lists: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         for b, basis in enumerate(self._bases):
             sums = Sums.of_powers(pad_rows(mean, vectors)) if b == UNEMBED else Sums()
             scanned = scan_vocabulary(vectors, basis, self._k, sums)

@@ -23,7 +23,7 @@ from ingest.vocabulary.products import (
     multiply_tiles,
 )
 from ingest.vocabulary.records import join_tiles
-from ingest.vocabulary.scan import Vectors, Vocabulary, scan_vocabulary
+from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, scan_vocabulary
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.tokens import LmHeadTokens
@@ -116,32 +116,36 @@ def find_split_lm_head_tokens(
 ) -> dict[int, LmHeadTokens]:
     """Return what `find_lm_head_tokens` does, by products of pieces in bfloat16.
 
-    The token is that of float64; probabilities are those of fine products.
+    Logits of the N_LARGEST tokens are those of float64, and so is what they add to the sum of all
+    exponentials; the others', which add less each, are those of fine products.
     """
     is_zero = (raw_in == 0).all(1, keepdim=True)
     vectors = Vectors(raw_in.masked_fill(is_zero, torch.nan))  # all of its scores would be ties
-    k, n = min(N_LARGEST, len(unembed_raw)), len(raw_in)
     sums = Sums.of_exponentials(vectors.packed.padded)
-    scanned = scan_vocabulary(vectors, unembed_raw, k, sums)
-    assert sums.shift is not None
-    assert sums.exponentials is not None
-    totals = (sums.exponentials.log() + sums.shift)[:n]
+    scanned = scan_vocabulary(vectors, unembed_raw, min(N_LARGEST, len(unembed_raw)), sums)
     again = scanned.is_overfull.numpy().nonzero()[0]
     others = find_lm_head_tokens(raw_in[again], unembed_raw.rows, sides) if len(again) else {}
     found = {}
     for side in sides:
-        direction = SIDES.index(side)
-        signed, ids = scanned.settle(direction, 1)
-        scores, largest = side * signed, scanned.take_largest(direction)
-        arrays = (
-            ids[:, 0],
-            (scores[:, 0] - totals[:, direction]).exp(),
-            1 / (largest.double() - scores).exp().mean(1),
-        )
-        found[side] = LmHeadTokens(*(array.numpy() for array in arrays))
+        found[side] = _read_side(scanned, side)
         for field in fields(LmHeadTokens) if len(again) else ():
             getattr(found[side], field.name)[again] = getattr(others[side], field.name)
     return found
+
+
+def _read_side(scanned: Scanned, side: int) -> LmHeadTokens:
+    """Return the most probable tokens of one side; −1 where the vector is not finite."""
+    direction, n, sums = SIDES.index(side), len(scanned.vectors.rows), scanned.sums
+    assert sums.shift is not None
+    assert sums.exponentials is not None
+    shift = sums.shift[:n, direction, None].double()
+    computed = scanned.take_largest(direction).double()  # before the lists are cut to the best
+    signed, ids = scanned.settle(direction)
+    largest = (side * signed - shift).exp()
+    rest = sums.exponentials[:n, direction] - (computed - shift).exp().sum(1)
+    total = rest.clamp_min(0) + largest.sum(1)
+    arrays = ids[:, 0], largest[:, 0] / total, largest[:, 0] / largest.mean(1)
+    return LmHeadTokens(*(array.numpy() for array in arrays))
 
 
 class LmHead:

@@ -1,6 +1,5 @@
 """All products of some vectors with a vocabulary in bfloat16: lists without a doubt, and sums."""
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -91,9 +90,7 @@ class Scanned(NamedTuple):
         largest, smallest = self.lists
         return (largest.is_overfull | smallest.is_overfull)[: len(self.vectors.rows)]
 
-    def settle(
-        self, direction: int, k: int | None = None
-    ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+    def settle(self, direction: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """Return the first k scores in one direction in float64, and their tokens.
 
         These are the scores of the vectors as they are, equal ones by token id; −∞ and −1 where
@@ -101,10 +98,9 @@ class Scanned(NamedTuple):
 
         Args:
             direction: 0 for the largest scores, 1 for the smallest.
-            k: the length of the lists, or less.
         """
-        lists = self.lists[direction] if k is None else replace(self.lists[direction], k=k)
-        sign, rows, tokens = 1 - 2 * direction, self.vectors.rows, self.vocabulary.rows
+        lists, sign = self.lists[direction], 1 - 2 * direction
+        rows, tokens = self.vectors.rows, self.vocabulary.rows
         scores, ids = settle(lists, sign, rows, tokens, DECIMALS)
         (overfull,) = lists.is_overfull[: len(rows)].nonzero(as_tuple=True)
         if len(overfull):
@@ -112,7 +108,7 @@ class Scanned(NamedTuple):
         return scores * sign, ids
 
     def take_largest(self, direction: int) -> Float[Tensor, "rows k"]:
-        """Return the first k scores in one direction as they were computed, in any order.
+        """Return the k largest scores in one direction as they were computed, in any order.
 
         Those of the smallest have the opposite sign.
         """

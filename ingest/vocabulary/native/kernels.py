@@ -290,6 +290,7 @@ def _threads() -> int:
 @cache
 def _function(name: str, *types: Any) -> Any:
     """Return a function of the library; each ends with the first row and the one after."""
+    assert is_available(), "the tile registers were not asked for"
     function = getattr(_LIBRARY.load(), name)
     function.argtypes, function.restype = [*types, _Long, _Long], None
     return function
