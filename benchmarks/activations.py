@@ -52,7 +52,7 @@ from ingest.forward import (
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.forward.transformer_lens_reference import Bridge
 from ingest.jobs.demo import write_bundled_texts
-from ingest.stages.activations import Summariser
+from ingest.stages.summariser import Summariser
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 

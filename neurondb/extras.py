@@ -13,13 +13,14 @@ from neurondb.errors import NeuronDBError
 
 EXTRAS: Final = {
     "ingest": (
-        *("datasets", "gguf", "huggingface_hub", "safetensors", "scipy", "tokenizers", "torch"),
-        *("transformer_lens", "transformers"),
+        *("accelerate", "datasets", "gguf", "huggingface_hub", "safetensors", "scipy"),
+        *("tokenizers", "torch", "transformer_lens", "transformers"),
     ),
     "site": ("altair", "datasette", "uvicorn", "vl_convert", "yaml"),
     "attributes": ("bm25s",),
     "frames": ("pandas", "polars"),
     "postgres": ("psycopg",),
+    "ray": ("ray",),
     "syntax": ("spacy",),
 }
 """Extra → the modules that we import and that it brings."""

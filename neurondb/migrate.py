@@ -18,6 +18,7 @@ from neurondb.database import (
 from neurondb.errors import DatabaseError
 from neurondb.paths import find_folder
 from neurondb.schema import VIEWS, codes, tables
+from neurondb.server_locks import take_turn
 from neurondb.sqlite_files import check_readable
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
@@ -37,6 +38,7 @@ def upgrade(engine: Engine) -> None:
         DatabaseError: when it is locked, read-only or not a NeuronDB database.
     """
     with translate_errors(format_url(engine.url)), engine.begin() as connection:
+        take_turn(connection, "schema")
         drop_views(connection)
         command.upgrade(make_configuration(connection), "head")
         create_views(connection)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
@@ -250,6 +252,11 @@ class LayerSummary:
             )
         drawn.add(scores[None], peak, ordinals, positions, known_positions, self._kernels.insert)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as arrays on the processor, without the functions in use."""
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self.tensors().items()}
+        return _unpickle, (self.layer, self.seed, self.kind.gated, arrays)
+
     def merge(self, other: "LayerSummary") -> None:
         """Merge the summary of other texts into this one.
 
@@ -338,6 +345,17 @@ class LayerSummary:
         return self.sums.total() or make_zero_sums(
             self.kind, n_neurons, n_labels, torch.device("cpu")
         )
+
+
+def _unpickle(
+    layer: int, seed: int, gated: bool, arrays: dict[str, NDArray[np.generic]]
+) -> LayerSummary:
+    # Copied where they are somebody else's memory: a summary is added to in place.
+    tensors = {
+        name: torch.from_numpy(array if array.flags.writeable else array.copy())
+        for name, array in arrays.items()
+    }
+    return LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
 
 
 @dataclass

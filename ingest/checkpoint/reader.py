@@ -7,6 +7,7 @@ architecture's layout; `ingest.families` says where each tensor lies.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -96,6 +97,10 @@ class Checkpoint:
             tensor_files,
             files.stamps | dict(tensor_files.stamps),
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as a path: another process opens the files itself, and finds them the same."""
+        return _reopen, (self.path, self.fingerprint())
 
     @property
     def layout(self) -> Layout:
@@ -195,6 +200,24 @@ class Checkpoint:
                 file = self._tensor_files.stored[name].file
                 raise CheckpointError(f"{file}: tensor '{name}' {problem}")
         return tensors
+
+
+def _reopen(path: Path, fingerprint: str) -> Checkpoint:
+    """Open the files of a pickled checkpoint again, perhaps on another machine.
+
+    Raises:
+        CheckpointError: They are not there, or are not what was pickled.
+    """
+    try:
+        checkpoint = Checkpoint.open(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{socket.gethostname()}: {error}") from error
+    if checkpoint.fingerprint() != fingerprint:
+        raise CheckpointError(
+            f"{path} on {socket.gethostname()} holds other weights or settings than where the work "
+            "was begun: give every machine the same files"
+        )
+    return checkpoint
 
 
 class _Files(NamedTuple):

@@ -16,6 +16,11 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if "," in name:
+        raise IngestError(
+            f"{option('device', name)}: one device here; several at a time are for "
+            "`neurondb ingest`"
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -24,6 +29,28 @@ def pick_device(name: str) -> torch.device:
             f"no device {name!r} here; {option('device', 'auto')} takes the best there is"
         ) from error
     return device
+
+
+def pick_devices(names: str) -> tuple[torch.device, ...]:
+    """Return the devices whose names stand in `names`, with commas between.
+
+    Raises:
+        IngestError: when one is not here, a card is named twice, or they are of several kinds, on
+            which batches differ.
+    """
+    devices = tuple(pick_device(name.strip()) for name in names.split(",")) if names else ()
+    kinds = sorted({device.type for device in devices})
+    if len(kinds) != 1:
+        raise IngestError(
+            f"{option('device', names)}: devices of one kind, not of {' and '.join(kinds)}"
+            if kinds
+            else f"{option('device', names)}: no device"
+        )
+    cards = [str(device) for device in devices if device.type != "cpu"]
+    twice = next((card for card in cards if cards.count(card) > 1), None)
+    if twice is not None:
+        raise IngestError(f"{option('device', names)}: {twice} is there twice; name each card once")
+    return devices
 
 
 def pick_dtype(name: str, device: torch.device, config: Mapping[str, object]) -> torch.dtype:

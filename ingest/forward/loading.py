@@ -12,6 +12,7 @@ import torch
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transformers
 from ingest.checkpoint.gguf.sidecar import ensure_sidecar
 from ingest.checkpoint.libraries import first_line, silence_libraries
+from ingest.forward.spread import read_device_map
 from neurondb.errors import ModelError
 from neurondb.spelling import option
 
@@ -19,7 +20,9 @@ from neurondb.spelling import option
 MAX_LISTED = 3
 
 
-def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def load_model(
+    path: Path, device: torch.device, dtype: torch.dtype, device_map: str | None = None
+) -> Any:
     """Load a language model with the attention that transformers holds right for its family.
 
     That is SDPA for most. One with softcapped attention logits runs eager attention: SDPA cannot
@@ -29,10 +32,13 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
         path: A directory in hub format, or a GGUF file, which is dequantised.
         device: Where the model is to run.
         dtype: The precision of its weights.
+        device_map: How it is spread over devices, memory and disk; None is on one device.
 
     Raises:
+        IngestError: There is no such device map.
         ModelError: The files cannot be loaded, do not hold every weight, or do not fit in memory.
     """
+    spread = {} if device_map is None else read_device_map(device_map)
     with explain_loading_errors(path, device, dtype), _weights(path) as (directory, settings, gguf):
         from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -45,7 +51,7 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
             dtype=dtype,
             attn_implementation=None if softcap is None else "eager",
             # Straight onto the device, file by file, in the precision that is wanted.
-            device_map=None if device.type == "cpu" else {"": device},
+            **(_on_one(device) if device_map is None else spread),
             # What does not match is reported, and refused below with its name.
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -55,6 +61,10 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
     model, info = loaded
     _refuse_random_weights(path, info)
     return model.eval()
+
+
+def _on_one(device: torch.device) -> dict[str, Any]:
+    return {"device_map": None if device.type == "cpu" else {"": device}}
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
 from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points, hook_activations
 from ingest.forward.loading import load_model
+from ingest.forward.spread import find_computing_device
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
 from neurondb.spelling import option
@@ -44,16 +45,25 @@ class Forward:
         checkpoint: the checkpoint whose files are loaded.
         device: the device to run on.
         dtype: the precision of weights and activations.
+        device_map: how the model is spread over several devices; None is on the one.
 
     Raises:
         ModelError: when the model cannot be loaded to run, or is another than the checkpoint's.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        dtype: torch.dtype,
+        device_map: str | None = None,
+    ) -> None:
         self.architecture: Architecture = checkpoint.architecture
-        self.device = device
         self.dtype = dtype
-        self._model: Any = load_model(checkpoint.path, device, dtype)
+        self._model: Any = load_model(checkpoint.path, device, dtype, device_map)
+        self.device = device
+        if device_map is not None:
+            self.device = find_computing_device(self._model.get_input_embeddings())
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
         self._hook_points = find_hook_points(self._decoder, checkpoint.layout)
@@ -81,6 +91,11 @@ class Forward:
     def blocks(self) -> Sequence[nn.Module]:
         """The decoder's layers."""
         return self._blocks
+
+    @property
+    def layer_devices(self) -> list[torch.device]:
+        """Where each layer's MLP computes: of most models, all on one device."""
+        return [find_computing_device(points.out.module) for points in self._hook_points]
 
     @property
     def final_norm(self) -> nn.Module | None:

@@ -6,7 +6,7 @@ that a stored model was read from, and the processor's threads are picked in one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sqlalchemy import Connection
@@ -27,11 +27,13 @@ class OpenModel:
         checkpoint: Its files.
         device: The device on which its weights are analysed and it runs.
         dtype: The precision in which it is to run; weights are analysed as they are stored.
+        device_map: How it is spread over devices when it runs; None is on the one.
     """
 
     checkpoint: Checkpoint
     device: torch.device
     dtype: torch.dtype
+    device_map: str | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -42,6 +44,10 @@ class OpenModel:
     def dtype_name(self) -> str:
         """The precision as the database has it, such as `float32`."""
         return str(self.dtype).removeprefix("torch.")
+
+    def move(self, device: torch.device) -> OpenModel:
+        """Return the same, to run on another device."""
+        return replace(self, device=device)
 
     def prepare_processor(self) -> None:
         """Set the processor's memory allocator and its threads for a model of these sizes."""
@@ -55,7 +61,7 @@ class OpenModel:
             ModelError: when it cannot be loaded to run, or is another than the checkpoint's.
         """
         self.prepare_processor()
-        return Forward(self.checkpoint, self.device, self.dtype)
+        return Forward(self.checkpoint, self.device, self.dtype, self.device_map)
 
 
 def open_model(checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32") -> OpenModel:

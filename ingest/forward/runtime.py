@@ -30,11 +30,11 @@ def use_threads_for(architecture: Architecture, *, vocabulary: bool = False) -> 
     """
     other_size = architecture.d_vocab if vocabulary else architecture.d_mlp
     is_small = architecture.d_model * other_size < SMALL_MATRIX
-    torch.set_num_threads(1 if is_small else _available_threads())
+    torch.set_num_threads(1 if is_small else count_threads())
 
 
 @cache
-def _available_threads() -> int:
+def count_threads() -> int:
     """Return PyTorch's own choice, which the environment may limit; asked for before any of ours.
 
     One process may run several jobs, and each sets the number for all.

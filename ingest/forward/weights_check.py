@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Checkpoint
+from ingest.forward.spread import read_parameter
 from neurondb.errors import ModelError
 
 N_ROWS: Final = 16
@@ -39,8 +40,9 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
         place = checkpoint.layout.block.format(layer)
         block = decoder.get_submodule(place.rstrip("."))
         for name, stored in checkpoint.read_block(layer).items():
-            if not _same(stored, block.get_parameter(name)):
-                raise _other(checkpoint, f"{place}{name}")
+            with read_parameter(block, name) as loaded:
+                if not _same(stored, loaded):
+                    raise _other(checkpoint, f"{place}{name}")
     vocabulary_modules = (model.get_input_embeddings(), model.get_output_embeddings())
     for name, stored, module in zip(
         ("the embedding", "the unembedding"),
@@ -48,8 +50,9 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
         vocabulary_modules,
         strict=True,
     ):
-        if not _same(stored, module.weight):
-            raise _other(checkpoint, name)
+        with read_parameter(module, "weight") as loaded:
+            if not _same(stored, loaded):
+                raise _other(checkpoint, name)
 
 
 def _same(stored: Tensor, loaded: Tensor) -> bool:

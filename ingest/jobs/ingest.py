@@ -1,12 +1,13 @@
 """The job `ingest`: a model directory in, rows out; what is stored already is skipped."""
 
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from ingest.activations.native import prepare_library
+from ingest.executors.choosing import choose_executor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
-from ingest.stages.session import open_session
+from ingest.stages.session import Session, open_session
 from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
@@ -24,9 +25,15 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     started = time.perf_counter()
     stages = choose_stages(request)
     keep_freed_blocks()
-    session = open_session(request, stages, progress)
-    if "activations" in stages and session.device.type == "cpu":
-        prepare_library()
+    with closing(choose_executor(request.executor, request.device)) as executor:
+        session = open_session(request, stages, executor, progress)
+        if "activations" in stages and session.worker_device.type == "cpu":
+            prepare_library()
+        return _run_stages(session, stages, started)
+
+
+def _run_stages(session: Session, stages: list[str], started: float) -> IngestReport:
+    request, progress = session.request, session.progress
     try:
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")
@@ -42,6 +49,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
             models.forget_empty_run(session.engine, session.ledger.model, session.ledger.run_id)
         raise
     finally:
+        session.lock.release()
         session.engine.dispose()
     return IngestReport(
         model=session.ledger.model.name,

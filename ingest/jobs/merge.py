@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.schema import tables
+from neurondb.server_locks import hold_model
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
@@ -42,11 +43,13 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
     started = time.perf_counter()
     files = _order_shards([SummaryFile.open(Path(file)) for file in request.files])
     engine = migrate.create_or_open(request.database)
-    try:
+    with ExitStack() as at_end:
+        at_end.callback(engine.dispose)
         with transaction(engine) as connection:
             model = _model(connection, files[0])
             dataset_id, labels = _dataset(connection, files[0])
             _check_weights(connection, model, files[0])
+        at_end.enter_context(hold_model(engine, model.name, progress.note))
         record = RunRecord(**files[0].about["run"] | {"stages": "merge"})
         run_id = models.start_run(engine, model, record)
         ledger = Ledger(engine, model, run_id, force=request.force)
@@ -67,8 +70,6 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         indexes.finish_load(engine)
         models.finish_run(engine, run_id, dataset_id)
         described = describe_model(engine.url, model.name, progress, force=request.force)
-    finally:
-        engine.dispose()
     return IngestReport(
         model=model.name,
         database=format_url(engine.url),

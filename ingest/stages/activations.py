@@ -1,36 +1,27 @@
 """The stage `activations`: what every neuron does on a dataset (METHODS §5)."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
-from transformers.activations import ACT2FN
 
-from ingest.activations.compiled import (
-    PLAIN_KERNELS,
-    Kernels,
-    compile_kernels,
-    is_worth_compiling,
-    make_compiled_kernels,
-)
-from ingest.activations.native import NotCompiledError, load_native_kernels
+from ingest.activations.compiled import is_worth_compiling
 from ingest.activations.peak_tokens import TokenisedTexts
-from ingest.activations.reduction import GATED, UNGATED, Activation
-from ingest.activations.summary import CountedBatch, LayerSummary
-from ingest.checkpoint.libraries import first_line
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
-from ingest.stages.forward_share import ForwardShare
-from ingest.stages.interrupted_pass import InterruptedPass
+from ingest.activations.summary import LayerSummary
+from ingest.forward import batch_tokens, make_batches
+from ingest.stages.activation_pass import ActivationPass, PassPart, divide_pass, merge_parts
+from ingest.stages.interrupted_pass import InterruptedPass, locate_state
 from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
 from ingest.stages.shards import choose_shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
 from ingest.stages.token_statistics import choose_listed_tokens
-from ingest.text.corpus import Corpus
 from neurondb import __version__
 from neurondb.contracts.activations import ActivationsRecord
 from neurondb.schema import tables
@@ -59,11 +50,10 @@ def run_activations_stage(session: Session) -> None:
     pending = session.select_pending(steps)
     if pending:
         started = time.perf_counter()
-        interrupted = InterruptedPass(session.engine, identify_summary(session, settings, stored))
-        summaries = _summarise(session, [step.layer for step in pending], stored, interrupted)
-        seconds = (time.perf_counter() - started) / len(pending)
-        _write(session, pending, summaries, stored, seconds)
-        interrupted.forget()
+        identity = identify_summary(session, settings, stored)
+        with _summarising(session, [step.layer for step in pending], stored, identity) as summaries:
+            seconds = (time.perf_counter() - started) / len(pending)
+            _write(session, pending, summaries, stored, seconds)
     _show(session, stored)
 
 
@@ -98,8 +88,8 @@ def identify_summary(
         "settings": dict(settings),
         "preprocessing": session.preprocessing,
         "shard": session.request.shard,
-        "batch_tokens": batch_tokens(session.device),
-        "device": session.device.type,
+        "batch_tokens": batch_tokens(session.worker_device),
+        "device": session.worker_device.type,
         "version": __version__,
     }
 
@@ -109,175 +99,88 @@ def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None
     path = choose_shard_path(session, identity)
     if path is None:
         return
-    interrupted = InterruptedPass(session.engine, identity)
-    summaries = _summarise(session, [step.layer for step in steps], stored, interrupted)
-    store_shard(session, path, identity, summaries)
-    interrupted.forget()
+    with (
+        session.lock.released(session.progress.note),  # others' shards may be computed meanwhile
+        _summarising(session, [step.layer for step in steps], stored, identity) as summaries,
+    ):
+        store_shard(session, path, identity, summaries)
 
 
-def _summarise(
-    session: Session, layers: list[int], stored: StoredTexts, interrupted: InterruptedPass
-) -> dict[int, LayerSummary]:
+@contextmanager
+def _summarising(
+    session: Session, layers: list[int], stored: StoredTexts, identity: Mapping[str, object]
+) -> Iterator[dict[int, LayerSummary]]:
+    """Yield the summaries of layers; where they are stored, forget how far the pass was."""
+    parts = _divide(session, stored, identity)
+    states = [InterruptedPass(part.state) for part in parts]
     if session.request.force:
-        interrupted.forget()
-    device, corpus = session.device, stored.corpus
-    token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    listed = choose_listed_tokens(session, layers, corpus)
-    n_done, summaries = interrupted.load(layers, device) or (
-        0,
-        _empty(session, layers, stored, listed),
+        for state in states:
+            state.forget()
+    compute = _make_pass(session, layers, stored)
+    stage = session.progress.stage(
+        "activations",
+        sum(part.n_tokens for part in parts),
+        "tokens",
+        done=sum(part.count_done(layers) for part in parts),
     )
-    packed = list(
+    with stage as advance:
+        summaries = merge_parts(found for _, found in session.compute(compute, parts, advance))
+    _tell_nonfinite(session, summaries)
+    yield summaries
+    for state in states:
+        state.forget()
+
+
+def _divide(
+    session: Session, stored: StoredTexts, identity: Mapping[str, object]
+) -> list[PassPart]:
+    """Return the parts of the pass over this run's texts, one a worker."""
+    corpus, n_workers = stored.corpus, len(session.executor.devices)
+    batches = list(
         make_batches(
-            token_ids,
+            [corpus.tokenization.token_ids[i] for i in corpus.ordinals],
             torch.device("cpu"),
-            batch_tokens(device),
+            batch_tokens(session.worker_device),
             corpus.ordinals,
             corpus.first_batch,
         )
     )
-    lengths = [batch.n_tokens for batch in packed]
-    # Loaded first: meanwhile the sums are compiled.
-    forward = Forward(session.checkpoint, device, session.dtype)
-    summariser = Summariser(
-        summaries,
-        read_stored_signs(session, layers),
-        ACT2FN[session.architecture.activation],
-        skip_bos=corpus.tokenization.skip_bos,
-        labels=torch.tensor(corpus.dataset.label_of, device=device)
-        if corpus.dataset.labels
-        else None,
-        listed=listed,
-        kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN_KERNELS,
-        share=(share := ForwardShare(device)),
+    n_parts = min(n_workers, len(batches))
+    states: list[Path | None] = [None] * n_parts
+    if session.executor.shares_files:
+        states = [
+            locate_state(session.engine, {**identity, **({"part": part} if n_parts > 1 else {})})
+            for part in ((number, n_parts) for number in range(1, n_parts + 1))
+        ]
+    return divide_pass(batches, n_workers, states)
+
+
+def _make_pass(session: Session, layers: list[int], stored: StoredTexts) -> ActivationPass:
+    request, corpus = session.request, stored.corpus
+    dataset, tokenization = corpus.dataset, corpus.tokenization
+    listed = choose_listed_tokens(session, layers, corpus)
+    n_tokens = sum(len(ids) for ids in tokenization.token_ids)
+    n_activations = n_tokens * session.architecture.d_mlp * len(session.layers)
+    return ActivationPass(
+        session.opened,
+        read_stored_signs(session, layers, torch.device("cpu")),
+        tokenization.skip_bos,
+        torch.tensor(dataset.label_of) if dataset.labels else None,
+        len(dataset.labels),
+        None if listed is None else listed.cpu(),
+        request.controls,
+        request.seed,
+        is_worth_compiling(session.worker_device, n_activations),
     )
-    stage = session.progress.stage(
-        "activations", sum(lengths), "tokens", done=sum(lengths[:n_done])
-    )
-    with stage as advance:
-        for number, batch in enumerate(packed[n_done:], start=n_done + 1):
-            with share.time_batch():
-                forward.run(batch.to(device), [summariser])
-            interrupted.save(number, summaries)
-            advance(batch.n_tokens, str(share))
-    _tell_nonfinite(session, summaries)
-    return summaries
 
 
-def _kernels(session: Session, corpus: Corpus) -> Kernels:
-    """Return compiled functions where that pays and can be done, else the plain ones.
+def read_stored_signs(
+    session: Session, layers: list[int], device: torch.device | None = None
+) -> dict[int, Tensor]:
+    """Read some layers' canonical signs, which the weights stage stored, onto a device.
 
-    Their sums differ in the last bits. What the whole pass over the whole dataset comes to decides,
-    whatever is left to do of it, so that shards and resumed passes compute with the same.
+    None is the device of the session.
     """
-    shape, device = session.architecture, session.device
-    if device.type == "cpu":
-        try:
-            return load_native_kernels()
-        except NotCompiledError as error:
-            return _not_compiled(session, str(error))
-    n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
-    n_activations = n_tokens * shape.d_mlp * len(session.layers)
-    if not is_worth_compiling(device, n_activations):
-        return PLAIN_KERNELS
-    kernels = make_compiled_kernels()
-    activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
-    try:
-        with session.progress.stage("compiling sums", len(kernels), "functions") as advance:
-            for _ in compile_kernels(kernels, kind, activation, shape.d_mlp, device, session.dtype):
-                advance(1)
-    # No compiler, one that is too old, no room for its files: torch raises a dozen types for it.
-    except Exception as error:
-        reason = first_line(error)
-        return _not_compiled(session, reason)
-    return kernels
-
-
-def _not_compiled(session: Session, reason: str) -> Kernels:
-    session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
-    return PLAIN_KERNELS
-
-
-def _empty(
-    session: Session, layers: list[int], stored: StoredTexts, listed: Tensor | None
-) -> dict[int, LayerSummary]:
-    shape, request = session.architecture, session.request
-    return {
-        layer: LayerSummary.empty(
-            shape.d_mlp,
-            gated=shape.gated,
-            device=session.device,
-            layer=layer,
-            n_labels=len(stored.corpus.dataset.labels),
-            controls=request.controls,
-            seed=request.seed,
-            listed=listed,
-        )
-        for layer in layers
-    }
-
-
-class Summariser:
-    """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
-
-    Args:
-        summaries: the summaries by layer, which are added to in place.
-        signs: the neurons' canonical signs by layer.
-        activation: the function on the gate.
-        skip_bos: whether first positions are left out.
-        labels: place of each text's label in the dataset, −1 for none.
-        listed: the tokens of which statistics are wanted, ascending.
-        kernels: the functions that compute the sums.
-        share: measures the time that this adds to the pass.
-    """
-
-    def __init__(
-        self,
-        summaries: dict[int, LayerSummary],
-        signs: dict[int, Tensor],
-        activation: Activation,
-        *,
-        skip_bos: bool = False,
-        labels: Tensor | None = None,
-        listed: Tensor | None = None,
-        kernels: Kernels = PLAIN_KERNELS,
-        share: ForwardShare | None = None,
-    ) -> None:
-        self._summaries = summaries
-        self._signs = signs
-        self._activation = activation
-        self._skip_bos = skip_bos
-        self._labels = labels
-        self._listed = listed
-        self._share = share
-        self._counted: CountedBatch | None = None
-        for summary in summaries.values():
-            summary.use_kernels(kernels)
-
-    @property
-    def layers(self) -> Collection[int]:
-        """The layers that are summarised."""
-        return self._summaries
-
-    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        """Add a layer's activations on a batch."""
-        if self._share is None:
-            self._add(batch, layer, activations)
-        else:
-            with self._share.time_consumers():
-                self._add(batch, layer, activations)
-
-    def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        if self._counted is None or self._counted.batch is not batch:
-            self._counted = CountedBatch.from_batch(
-                batch, skip_bos=self._skip_bos, labels=self._labels, listed=self._listed
-            )
-        summary = self._summaries[layer]
-        summary.add(self._counted, activations, self._signs[layer], self._activation)
-
-
-def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
-    """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
     signs = {}
     with transaction(session.engine) as connection:
@@ -289,7 +192,7 @@ def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
                 .order_by(n.neuron_id)
             )
             column: NDArray[np.float32] = np.array([row.sign for row in rows], dtype=np.float32)
-            signs[layer] = torch.from_numpy(column).to(session.device)
+            signs[layer] = torch.from_numpy(column).to(device or session.device)
     return signs
 
 

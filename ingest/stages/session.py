@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,10 @@ from sqlalchemy import Engine
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_requested
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights
+from ingest.executors import Computation, Executor, Listener
 from ingest.forward import batch_tokens
-from ingest.forward.open_model import OpenModel, open_model
+from ingest.forward.devices import pick_dtype
+from ingest.forward.open_model import OpenModel
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
@@ -26,8 +28,9 @@ from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
 from neurondb.contracts.model import ModelRecord, RunRecord
-from neurondb.contracts.progress import Progress
+from neurondb.contracts.progress import Advance, Progress
 from neurondb.errors import IngestError
+from neurondb.server_locks import ModelLock
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -41,9 +44,11 @@ class Session:
         request: The request of the user.
         progress: Shows how far stages are, and notes on what is not as one expects.
         opened: The model's checkpoint, and where and in which precision it runs.
+        executor: Computes layers and texts, on the devices that were asked for.
         tokenizer: The model's; None where there is none and none is needed.
         choices: How the weights are preprocessed.
         engine: The database, to be written to.
+        lock: Its hold on the model, while others may write to the database too.
         ledger: The steps that are stored, and this run.
         corpus: The texts; None where no stage reads any.
         run: The record under which this run is stored.
@@ -56,9 +61,11 @@ class Session:
     request: IngestRequest
     progress: Progress
     opened: OpenModel
+    executor: Executor
     tokenizer: Tokenizer | None
     choices: Preprocessing
     engine: Engine
+    lock: ModelLock
     ledger: Ledger
     corpus: Corpus | None
     run: RunRecord
@@ -74,8 +81,13 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs and its weights are analysed."""
+        """Where this process computes: on the first device that was asked for."""
         return self.opened.device
+
+    @property
+    def worker_device(self) -> torch.device:
+        """The device of the first worker of the executor, whose kind is that of all."""
+        return torch.device(self.executor.devices[0])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -121,6 +133,16 @@ class Session:
         """Return a layer's raw weights on the device."""
         return self.checkpoint.read_layer(index).to(self.device)
 
+    def compute(
+        self, computation: Computation, shards: Sequence[Any], advance: Advance | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Have the executor compute shards; yields the place and the result of each.
+
+        They come as they are finished, in any order. `advance` counts what workers report of them.
+        """
+        listener = Listener(advance or (lambda n, detail="": None), self.progress)
+        return self.executor.run(computation, shards, listener)
+
     def select_pending(self, steps: Iterable[Step]) -> list[Step]:
         """Return the steps that are not stored yet, counting the others."""
         pending = []
@@ -140,7 +162,9 @@ class Session:
         self.rows[step.stage.split()[0]] += writer.n_rows
 
 
-def open_session(request: IngestRequest, stages: list[str], progress: Progress) -> Session:
+def open_session(
+    request: IngestRequest, stages: list[str], executor: Executor, progress: Progress
+) -> Session:
     """Find the model, open the database, and begin a run.
 
     Raises:
@@ -150,28 +174,44 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
             preprocessing, or the model lacks a layer that was asked for.
     """
     located, name = locate_requested(request)
-    opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
+    opened = _open_on(executor, Checkpoint.open(located.path), request)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
     layers = choose_layers(request.layers, opened.architecture.n_layers)
-    tokenizer, corpus = _read_inputs(request, stages, opened, progress)
+    tokenizer, corpus = _read_inputs(request, stages, opened, executor, progress)
     engine = migrate.create_or_open(request.database)
-    record = _model_record(name, located, opened.checkpoint, tokenizer)
-    if not request.force:
-        renew_fingerprint(engine, name, opened.checkpoint, progress)
-    model = models.store_model(
-        engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
-    )
-    thresholds = request.thresholds or (model.threshold,)
-    dataset = None if corpus is None else corpus.dataset.fingerprint
-    planned = plan_ingest(request, stages, layers, thresholds, dataset)
-    refuse_mixture(engine, model, choices, planned)
-    rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
-    refuse_other_rows(engine, model, rows.n_unused, planned)
-    run = _run_record(request, stages, opened, choices)
-    ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
-    return Session(
-        request, progress, opened, tokenizer, choices, engine, ledger, corpus=corpus, run=run
-    )
+    lock = ModelLock(engine, name)
+    with ExitStack() as on_error:
+        on_error.callback(engine.dispose)
+        on_error.callback(lock.release)
+        # Shards of one dataset run side by side, and only wait for what they all store.
+        lock.acquire(None if request.shard is None else progress.note)
+        record = _model_record(name, located, opened.checkpoint, tokenizer)
+        if not request.force:
+            renew_fingerprint(engine, name, opened.checkpoint, progress)
+        model = models.store_model(
+            engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
+        )
+        thresholds = request.thresholds or (model.threshold,)
+        dataset = None if corpus is None else corpus.dataset.fingerprint
+        planned = plan_ingest(request, stages, layers, thresholds, dataset)
+        refuse_mixture(engine, model, choices, planned)
+        rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
+        refuse_other_rows(engine, model, rows.n_unused, planned)
+        run = _run_record(request, stages, opened, executor, choices)
+        ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
+        on_error.pop_all()
+        return Session(
+            *(request, progress, opened, executor, tokenizer, choices, engine, lock, ledger),
+            corpus=corpus,
+            run=run,
+        )
+
+
+def _open_on(executor: Executor, checkpoint: Checkpoint, request: IngestRequest) -> OpenModel:
+    """Open a checkpoint to be analysed here, in the precision in which the workers run it."""
+    worker_device = torch.device(executor.devices[0])
+    dtype = pick_dtype(request.dtype, worker_device, checkpoint.config)
+    return OpenModel(checkpoint, executor.own_device, dtype, request.device_map)
 
 
 def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
@@ -192,7 +232,11 @@ def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int
 
 
 def _read_inputs(
-    request: IngestRequest, stages: list[str], opened: OpenModel, progress: Progress
+    request: IngestRequest,
+    stages: list[str],
+    opened: OpenModel,
+    executor: Executor,
+    progress: Progress,
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     settings, architecture = opened.checkpoint.settings, opened.architecture
@@ -203,7 +247,7 @@ def _read_inputs(
         tokenizer.check(architecture.d_vocab)
     if not needs_texts or tokenizer is None:
         return tokenizer, None
-    n_places = batch_tokens(opened.device)
+    n_places = batch_tokens(torch.device(executor.devices[0]))
     corpus = read_corpus(request, tokenizer, architecture, n_places, progress.note)
     for line in list_remarks(corpus.dataset, tokenizer):
         progress.note(line)
@@ -211,7 +255,11 @@ def _read_inputs(
 
 
 def _run_record(
-    request: IngestRequest, stages: list[str], opened: OpenModel, choices: Preprocessing
+    request: IngestRequest,
+    stages: list[str],
+    opened: OpenModel,
+    executor: Executor,
+    choices: Preprocessing,
 ) -> RunRecord:
     flags: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
     return RunRecord(
@@ -220,7 +268,7 @@ def _run_record(
         fingerprint=opened.checkpoint.fingerprint(),
         **flags,
         dtype=opened.dtype_name,
-        device=str(opened.device),
+        device=",".join(executor.devices),
         seed=request.seed,
     )
 

@@ -1,12 +1,14 @@
 """The stage `vocab`: what tokens every neuron reads and writes (METHODS §4)."""
 
 import time
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from ingest.executors import Worker
+from ingest.forward.open_model import OpenModel
+from ingest.forward.runtime import use_threads_for
 from ingest.stages.background_writer import write_in_background
 from ingest.stages.lm_head_sides import add_missing_side, describe_sides
 from ingest.stages.properties import store_property_effects
@@ -18,6 +20,8 @@ from ingest.weights.preprocess import (
     preprocess_unembedding,
     read_float_embedding,
 )
+from ingest.weights.token_rows import TokenRows
+from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema import tables
@@ -34,54 +38,73 @@ def run_vocabulary_stage(session: Session) -> None:
     add_missing_side(session, layers)
     steps = session.select_pending(layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
-    projector = _projector(session, top_k) if steps else None
-    if projector is not None:
-        _store_projections(session, steps, projector)
-    store_property_effects(session, lambda: _tokens(session), projector)
+    compute = VocabularyProjection(session.opened, session.choices, session.token_rows, top_k)
+    if steps:
+        _store_projections(session, steps, compute)
+    store_property_effects(session, lambda: _tokens(session), compute.used_projector)
 
 
-def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
+def _store_projections(
+    session: Session, steps: list[Step], compute: "VocabularyProjection"
+) -> None:
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
-    unembed = preprocess_unembedding(session.checkpoint, session.choices, session.token_rows)
-    null_space = find_null_directions(unembed.to(session.device))
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
-        def store(projected: _Projected) -> None:
-            with session.finishing(projected.step, projected.seconds) as writer:
-                write_vocabulary(writer, projected.step.layer, projected.record)
+        def store(found: tuple[int, tuple[VocabularyRecord, float]]) -> None:
+            place, (record, seconds) = found
+            with session.finishing(steps[place], seconds) as writer:
+                write_vocabulary(writer, steps[place].layer, record)
             advance(1)
 
         with write_in_background(store) as put:  # a layer is written while the next is computed
-            for step in steps:
-                put(_project(session, projector, null_space, step))
+            for found in session.compute(compute, [step.layer for step in steps]):
+                put(found)
 
 
-class _Projected(NamedTuple):
-    """A layer's record, and the seconds that it took to compute."""
+@dataclass
+class VocabularyProjection:
+    """A computation: the projections of a layer onto the vocabulary, and the seconds they took.
 
-    step: Step
-    record: VocabularyRecord
-    seconds: float
+    Attributes:
+        opened: The model.
+        choices: How its weights are preprocessed.
+        rows: The rows of U and E that are a token's.
+        top_k: Tokens a list.
+        used_projector: What projects, once a layer was projected here; it stays for the next.
+    """
 
+    opened: OpenModel
+    choices: Preprocessing
+    rows: TokenRows
+    top_k: int
+    used_projector: Projector | None = None
+    _null_space: Tensor | None = field(default=None, repr=False)
 
-def _project(session: Session, projector: Projector, null_space: Tensor, step: Step) -> _Projected:
-    started = time.perf_counter()
-    weights = session.read_layer(step.layer)
-    vectors = preprocess_neurons(weights, session.architecture, session.choices)
-    record = projector.project(vectors, weights.in_.float())
-    record = replace(record, null_share=compute_null_share(vectors.out, null_space))
-    return _Projected(step, record, time.perf_counter() - started)
+    def __call__(self, layer: int, worker: Worker) -> tuple[VocabularyRecord, float]:
+        """Read a layer and project it; CheckpointError where something cannot be read."""
+        started = time.perf_counter()
+        projector, null_space = self._prepare(worker.device)
+        weights = self.opened.checkpoint.read_layer(layer).to(worker.device)
+        vectors = preprocess_neurons(weights, self.opened.architecture, self.choices)
+        record = projector.project(vectors, weights.in_.float())
+        record = replace(record, null_share=compute_null_share(vectors.out, null_space))
+        return record, time.perf_counter() - started
 
-
-def _projector(session: Session, top_k: int) -> Projector:
-    checkpoint, device, rows = session.checkpoint, session.device, session.token_rows
-    return Projector(
-        preprocess_unembedding(checkpoint, session.choices, rows).to(device),
-        read_float_embedding(checkpoint, rows).to(device),
-        rows.select(checkpoint.read_unembedding()).to(device),
-        top_k,
-        rows=rows,
-    )
+    def _prepare(self, device: torch.device) -> tuple[Projector, Tensor]:
+        """Return what every layer is projected with, read at the first."""
+        if self.used_projector is None or self._null_space is None:
+            use_threads_for(self.opened.architecture, vocabulary=True)
+            checkpoint, rows = self.opened.checkpoint, self.rows
+            unembed = preprocess_unembedding(checkpoint, self.choices, rows).to(device)
+            self.used_projector = Projector(
+                unembed,
+                read_float_embedding(checkpoint, rows).to(device),
+                rows.select(checkpoint.read_unembedding()).to(device),
+                self.top_k,
+                rows=rows,
+            )
+            self._null_space = find_null_directions(unembed)
+        return self.used_projector, self._null_space
 
 
 def _store_tokens(session: Session) -> None:

@@ -2,12 +2,17 @@
 
 import json
 import time
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from ingest.executors import Worker
+from ingest.forward.open_model import OpenModel
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.weights import WeightsRecord
 from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
@@ -17,17 +22,39 @@ from neurondb.writing.rows import transaction
 from neurondb.writing.weights import write_classes, write_weights
 
 
+@dataclass(frozen=True)
+class WeightsAnalysis:
+    """A computation: the weight analysis of a layer, and the seconds that it took.
+
+    Attributes:
+        opened: The model.
+        choices: How its weights are preprocessed.
+        sampling: How the pairs of the mismatched baselines are chosen.
+    """
+
+    opened: OpenModel
+    choices: Preprocessing
+    sampling: Sampling
+
+    def __call__(self, layer: int, worker: Worker) -> tuple[WeightsRecord, float]:
+        """Read a layer and analyse it; CheckpointError where it cannot be read."""
+        started = time.perf_counter()
+        self.opened.prepare_processor()
+        weights = self.opened.checkpoint.read_layer(layer).to(worker.device)
+        record = analyse_layer(weights, self.opened.architecture, self.choices, self.sampling)
+        return record, time.perf_counter() - started
+
+
 def run_weights_stage(session: Session) -> None:
     """Analyse the weights of every layer, and classify its neurons at each τ."""
     sampling = Sampling(_choose_seed(session), session.request.exact_baselines)
     settings = session.preprocessing | {"seed": sampling.seed, "exact_baselines": sampling.exact}
     steps = session.select_pending(Step("weights", n, settings) for n in session.layers)
+    compute = WeightsAnalysis(session.opened, session.choices, sampling)
     with session.progress.stage("weights", len(steps), "layers") as advance:
-        for step in steps:
-            started = time.perf_counter()
-            weights = session.read_layer(step.layer)
-            record = analyse_layer(weights, session.architecture, session.choices, sampling)
-            with session.finishing(step, time.perf_counter() - started) as writer:
+        for place, (record, seconds) in session.compute(compute, [step.layer for step in steps]):
+            step = steps[place]
+            with session.finishing(step, seconds) as writer:
                 write_weights(writer, step.layer, record)
             _classify(session, step.layer)
             advance(1)

@@ -8,6 +8,7 @@ from rich.console import Console
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.contracts.ingest import (
+    DEVICE_MAPS,
     STAGES,
     IngestReport,
     IngestRequest,
@@ -50,7 +51,8 @@ SECTIONS: Final = {
         "exact_baselines",
         "seed",
     ),
-    "Activations": ("skip_bos", "controls", "peak_count", "token_stats", "device", "dtype"),
+    "Activations": ("skip_bos", "controls", "peak_count", "token_stats"),
+    "Where it is computed": ("device", "dtype", "device_map", "executor"),
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
@@ -139,7 +141,21 @@ SECTIONS: Final = {
     show_default=True,
     help="Tokens before and after the peak.",
 )
-@options.machine
+@options.devices
+@click.option(
+    "--device-map",
+    type=PATH_OR_NAME,
+    metavar="NAME|FILE",
+    help="Spread a model that is larger than a card over cards, memory and disk, as transformers "
+    f"does: {', '.join(DEVICE_MAPS)}, or a JSON file of modules and their devices.",
+)
+@click.option(
+    "--executor",
+    metavar="local|ray[:ADDRESS]",
+    default="local",
+    show_default=True,
+    help="Compute on this machine, or on a Ray cluster: one task a card, a dead one's shard again.",
+)
 @click.option(
     "--tau",
     "thresholds",

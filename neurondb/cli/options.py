@@ -87,12 +87,26 @@ def device(where: str = "") -> Callable[[Command], Command]:
     return click.option("--device", default="auto", show_default=True, help=help_)
 
 
+_dtype = click.option(
+    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+)
+
+
 def machine(command: Command) -> Command:
     """Add where a model runs and in which precision: --device and --dtype."""
-    dtype = click.option(
-        "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+    return device()(_dtype(command))
+
+
+def devices(command: Command) -> Command:
+    """Add the same, where several devices may compute side by side."""
+    several = click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="NAME,...",
+        help="auto, cpu, cuda, cuda:1, mps; several, like cuda:0,cuda:1, share the work.",
     )
-    return device()(dtype(command))
+    return several(_dtype(command))
 
 
 def seed(of: str) -> Callable[[Command], Command]:

@@ -1,5 +1,6 @@
 """What `ingest`, `merge`, `demo` and `verify` are asked for, and what they report."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,6 +12,10 @@ from neurondb.spelling import option
 
 STAGES: Final = ("weights", "vocab", "activations", "peaks", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
+EXECUTORS: Final = re.compile(r"local|ray(:.+)?")
+"""How an executor is written: this machine, or Ray, with the address of a cluster."""
+DEVICE_MAPS: Final = ("auto", "balanced", "balanced_low_0", "sequential")
+"""The device maps that transformers makes itself, by their names there."""
 TEXT_STAGES: Final = ("activations", "peaks", "traces")
 """The stages that read a dataset."""
 
@@ -83,7 +88,12 @@ class IngestRequest:
     window: tuple[int, int] = (24, 3)
     """Tokens of a trace before and after its peak."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto, cpu, cuda, cuda:1, mps; several with commas between compute side by side."""
+    device_map: str | None = None
+    """How a model that is larger than a device is spread over several, memory and disk: a name of
+    `DEVICE_MAPS`, or a JSON file of module and device; None is on one device."""
+    executor: str = "local"
+    """Where it is computed: local, or ray or ray:ADDRESS, on a cluster."""
     dtype: str = "auto"
     """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
     thresholds: tuple[float, ...] = ()
@@ -176,6 +186,7 @@ def choose_stages(request: IngestRequest) -> list[str]:
             if stage in stages:
                 raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
     _check_sample(request, stages)
+    _check_machine(request)
     _check_options(request, stages)
     if "activations" in stages and request.shard is None:
         stages = (*stages, "peaks")
@@ -196,6 +207,20 @@ def _check_sample(request: IngestRequest, stages: tuple[str, ...]) -> None:
             f"{option('sample_tokens')} draws texts, which no stage of "
             f"{', '.join(stages)} reads; give {option('dataset')}, or add activations to "
             f"{option('stages')}"
+        )
+
+
+def _check_machine(request: IngestRequest) -> None:
+    """Refuse an executor that there is none of, and devices that it does not go with."""
+    if not EXECUTORS.fullmatch(request.executor):
+        raise UsageError(
+            f"{option('executor', request.executor)}: local, ray, or ray:ADDRESS such as "
+            "ray:10.0.0.1:6379"
+        )
+    if request.device_map is not None and (request.executor != "local" or "," in request.device):
+        raise UsageError(
+            f"{option('device_map')} spreads one model over the devices of this machine; leave out "
+            f"{option('executor')}, and the list in {option('device')}"
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from neurondb.contracts.model import Token
 from neurondb.contracts.texts import DatasetRecord, TextSample, TokenizationRecord
 from neurondb.schema import tables
+from neurondb.server_locks import take_turn
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.rows import insert_columns, insert_one, transaction
 
@@ -21,6 +22,7 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
     """
     table = tables.dataset_rows
     with transaction(engine) as connection:
+        take_turn(connection, "datasets")
         stored_id = connection.execute(
             select(table.c.dataset_id).where(table.c.fingerprint == record.fingerprint)
         ).scalar()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, Index, Table, func, inspect, select
 
 from neurondb.schema import metadata, tables
+from neurondb.server_locks import take_turn
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import transaction
 
@@ -37,6 +38,7 @@ def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -
     step = tables.ingest_steps.c
     of_others = (step.stage == stage) & (step.model_id != model.model_id)
     with transaction(engine) as connection:
+        take_turn(connection, "indexes")
         n_other_layers = connection.execute(
             select(func.count(step.layer.distinct())).where(of_others)
         ).scalar()
@@ -47,11 +49,15 @@ def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -
 
 def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) -> None:
     """Build the secondary indexes that are missing and refresh the planner's statistics."""
-    with transaction(engine) as connection:
-        for table in BULK_TABLES:
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                report(f"index on {table.name}")
+    for table in BULK_TABLES:
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            report(f"index on {table.name}")
+            # One table locked at a time: another process may be writing to the others.
+            with transaction(engine) as connection:
+                take_turn(connection, "indexes")
                 build_index(connection, index)
+    with transaction(engine) as connection:
+        take_turn(connection, "indexes")
         refresh_statistics(connection)
 
 

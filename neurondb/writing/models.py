@@ -9,6 +9,7 @@ from neurondb import __version__
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
+from neurondb.server_locks import take_turn
 from neurondb.spelling import option
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
 from neurondb.writing.universality import forget_universality_in
@@ -54,6 +55,7 @@ def store_model(
         IngestError: when another model has this name and `force` is not set.
     """
     with transaction(engine) as connection:
+        take_turn(connection, "models")  # ranges of neuron ids follow one another
         row = connection.execute(
             select(tables.models).where(tables.models.c.name == record.name)
         ).first()

@@ -11,6 +11,7 @@ from neurondb.contracts.vocabulary import (
 )
 from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.server_locks import take_turn
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.rows import insert_columns
 
@@ -46,6 +47,7 @@ def store_properties(
 
 def _store_property_names(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
     connection, p = writer.connection, tables.properties
+    take_turn(connection, "properties")
     description_of = dict(zip(record.names, record.descriptions, strict=True))
     stored_names = set(connection.execute(select(p.c.name)).scalars())
     new_names = [name for name in record.names if name not in stored_names]

@@ -15,7 +15,7 @@ from ingest.forward import runtime
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
-    monkeypatch.setattr(runtime, "_available_threads", lambda: 3)
+    monkeypatch.setattr(runtime, "count_threads", lambda: 3)
     yield
     torch.set_num_threads(before)
 

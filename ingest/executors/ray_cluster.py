@@ -1,0 +1,207 @@
+"""The executor of several machines: every shard is a task of Ray, one at a time on a card.
+
+Ray runs a task again, elsewhere, where its worker or its machine died. Nothing is lost by that: a
+computation writes nothing, and what its shards come to is the same wherever they are computed.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import ray
+import ray.exceptions
+import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ingest.executors.protocol import Computation, Listener, ShardCounts
+from ingest.executors.ray_task import Outcome, Reports, compute_shard
+from ingest.forward.devices import pick_device
+from neurondb import __version__
+from neurondb.errors import IngestError, NeuronDBError
+from neurondb.spelling import option
+
+MAX_RETRIES: Final = 3
+"""How often a shard is begun again whose worker died."""
+POLL_SECONDS: Final = 0.5
+CONNECT_SECONDS: Final = 10.0
+"""A machine that has not answered by then is not there."""
+
+
+class RayExecutor:
+    """Computes on the machines of a Ray cluster: a task a card, or a machine where none has cards.
+
+    Args:
+        address: Of a cluster; None takes the one that runs on this machine, or starts one.
+        kind: `cuda` or `cpu`; None is cuda where the cluster has cards.
+
+    Raises:
+        IngestError: when there is no cluster, or none with such devices.
+    """
+
+    def __init__(self, address: str | None, kind: str | None = None) -> None:
+        self._connected = _connect(address)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        n_cards = sum(int(node.get("GPU", 0)) for node in nodes)
+        self._kind = kind or ("cuda" if n_cards else "cpu")
+        processors = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        n_workers = n_cards if self._kind == "cuda" else len(processors)
+        if not n_workers:
+            self.close()
+            raise IngestError(f"the Ray cluster has no {self._kind} device to compute on")
+        # A machine without cards runs one task, which has all its processors.
+        self._needs = (
+            {"num_gpus": 1, "num_cpus": 1}
+            if self._kind == "cuda"
+            else {"num_cpus": min(processors)}
+        )
+        self._devices = (self._kind,) * n_workers
+        self._reports: Any = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The kind of device, for each that the cluster has."""
+        return self._devices
+
+    @property
+    def own_device(self) -> torch.device:
+        """The best one of the machine that this runs on."""
+        return pick_device("auto")
+
+    @property
+    def shares_files(self) -> bool:
+        """False: they may be on other machines."""
+        return False
+
+    def run(
+        self, compute: Computation, shards: Sequence[Any], listener: Listener
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the place and the result of each shard as soon as it is finished.
+
+        Raises:
+            NeuronDBError: that a computation raised.
+            IngestError: when a shard's workers died time and again.
+        """
+        if not shards:
+            return
+        reports = self._start_reports()
+        pending = dict(self._submit(compute, shards, reports))
+        counts, told = ShardCounts(listener), set[str]()
+        try:
+            while pending:
+                ready, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
+                _pass_on(reports, counts)
+                for task in ready:
+                    place, outcome = pending.pop(task), _take_outcome(task)
+                    counts.report(place, outcome.done, "")
+                    for line in outcome.notes:
+                        if line not in told:  # each worker would say it
+                            told.add(line)
+                            listener.progress.note(line)
+                    if isinstance(outcome.content, NeuronDBError):
+                        raise outcome.content
+                    yield place, outcome.content
+        finally:
+            for task in pending:
+                with suppress(Exception):  # the cluster may be gone
+                    ray.cancel(task, force=True)
+
+    def _submit(
+        self, compute: Computation, shards: Sequence[Any], reports: Any
+    ) -> Iterator[tuple[Any, int]]:
+        task: Any = ray.remote(compute_shard).options(
+            **self._needs, max_retries=MAX_RETRIES, name=f"neurondb {type(compute).__name__}"
+        )
+        pickled = pickle.dumps(compute, protocol=5)
+        computation, key = ray.put(pickled), uuid.uuid4().bytes
+        for place, shard in enumerate(shards):
+            arguments = (place, key, computation, shard, self._kind, __version__, reports)
+            yield task.remote(*arguments), place
+
+    def _start_reports(self) -> Any:
+        if self._reports is None:
+            here = NodeAffinitySchedulingStrategy(
+                ray.get_runtime_context().get_node_id(), soft=True
+            )
+            actor: Any = ray.remote(Reports)
+            self._reports = actor.options(
+                num_cpus=0, max_restarts=-1, scheduling_strategy=here
+            ).remote()
+        return self._reports
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started for this ends."""
+        if self._connected:
+            ray.shutdown()
+            self._connected = False
+
+
+def _connect(address: str | None) -> bool:
+    """Join a cluster; return whether that was done here, rather than before."""
+    if ray.is_initialized():
+        return False
+    _refuse_unreachable(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        raise IngestError(_say_unreachable(address, error)) from error
+    return True
+
+
+def _refuse_unreachable(address: str | None) -> None:
+    """Look whether anybody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise IngestError(_say_unreachable(address, error)) from error
+
+
+def _say_unreachable(address: str | None, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    where = "" if address is None else f" at {address}"
+    return (
+        f"no Ray cluster{where} ({reason}); look at `ray status` there, or give "
+        f"{option('executor', 'ray')} to take or start one on this machine"
+    )
+
+
+def _pass_on(reports: Any, counts: ShardCounts) -> None:
+    try:
+        done = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
+    except ray.exceptions.RayError:  # progress is worth no failure
+        return
+    for shard, (n, detail) in done.items():
+        counts.report(shard, n, detail)
+
+
+def _take_outcome(task: Any) -> Outcome:
+    """Return what a task came to.
+
+    Raises:
+        IngestError: that says how its workers ended.
+    """
+    try:
+        outcome = ray.get(task)
+    except ray.exceptions.RayError as error:
+        raise explain_ray_error(error) from error
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def explain_ray_error(error: Exception) -> NeuronDBError:
+    """Return what an error of Ray means to a user, in one line."""
+    again = "what is finished is stored, and the same command goes on from there"
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return IngestError(f"a Ray worker ran out of memory, time and again; {again}")
+    if isinstance(error, (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError)):
+        return IngestError(f"a Ray worker died {MAX_RETRIES + 1} times at one shard; {again}")
+    reason = (str(error).strip().splitlines() or [""])[0][:300]
+    return IngestError(f"Ray: {type(error).__name__}: {reason}; {again}")

@@ -1,0 +1,80 @@
+"""The executor of several devices: each in a process of its own."""
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.executors.child import as_our_error
+from ingest.executors.processes import ProcessExecutor
+from neurondb.errors import IngestError
+from tests.ingest.executors.computations import DieOnce, name_process, refuse, square, stumble
+from tests.ingest.executors.listening import Heard
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ProcessExecutor]:
+    two = ProcessExecutor(["cpu", "cpu"])
+    yield two
+    two.close()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_shard_is_computed_once_and_what_is_told_adds_up(executor: ProcessExecutor) -> None:
+    heard, shards = Heard(), [5, 0, 3, 1, 4]
+    found = sorted(executor.run(square, shards, heard.listener))
+    assert found == [(place, shard**2) for place, shard in enumerate(shards)]
+    assert heard.n == sum(shards)
+    assert heard.progress.notes == ["the same line from every worker"]
+    assert list(executor.run(square, [], heard.listener)) == []
+
+
+def test_shards_go_to_two_processes_that_end_with_the_executor(executor: ProcessExecutor) -> None:
+    found = [who for _, who in executor.run(name_process, range(8), Heard().listener)]
+    pids = {pid for pid, _ in found}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert {device for _, device in found} == {"cpu"}
+    assert os.getpgid(0) not in map(os.getpgid, pids), "Ctrl-C reaches them through this one alone"
+    executor.close()
+    assert not any(map(is_running, pids))
+
+
+def test_errors_of_a_computation_are_raised_here(executor: ProcessExecutor) -> None:
+    with pytest.raises(IngestError, match=r"^shard 7 is wrong; give another$"):
+        list(executor.run(refuse, [7], Heard().listener))
+
+
+def test_what_nobody_foresaw_becomes_one_line() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        stumble(7, None)  # type: ignore[arg-type]
+    error = pickle.loads(pickle.dumps(as_our_error(caught.value)))
+    assert str(error) == "a worker failed: ZeroDivisionError: of 7"
+    assert "computations.py" in error.__notes__[0]
+
+
+def test_a_killed_process_is_one_line_and_the_others_end(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    pids = {pid for _, (pid, _) in executor.run(name_process, range(8), Heard().listener)}
+    with pytest.raises(IngestError, match=r"^the worker on cpu was ended by SIGKILL") as caught:
+        list(executor.run(DieOnce(tmp_path / "died"), [1, 2, 3], Heard().listener))
+    assert "\n" not in str(caught.value)
+    assert not any(map(is_running, pids))
+
+
+def test_ctrl_c_ends_the_processes(executor: ProcessExecutor) -> None:
+    results = executor.run(name_process, range(8), Heard().listener)
+    _, (pid, _) = next(results)
+    with pytest.raises(KeyboardInterrupt):
+        results.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+    assert not is_running(pid)

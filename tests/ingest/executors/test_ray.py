@@ -1,0 +1,144 @@
+"""The executor of a Ray cluster: two machines of one processor each; workers are killed."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.errors import IngestError, UsageError
+from tests.ingest.executors.computations import DieOnce, refuse, square
+from tests.ingest.executors.listening import Heard
+from tests.support.absent import absent
+from tests.support.rows import all_rows
+from tests.support.tiny_requests import run
+
+if find_spec("ray") is None:
+    absent("ray is not installed: pip install 'neurondb[ray]'")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves sockets to the collector
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of the cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+        from ray.cluster_utils import Cluster
+
+        machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+        head = machine | {"include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        cluster.add_node(**machine)
+        yield str(cluster.address)
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def executor(address: str) -> Iterator[Any]:
+    """The executor, which stays connected for all tests."""
+    from ingest.executors.ray_cluster import RayExecutor
+
+    connected = RayExecutor(address)
+    yield connected
+    connected.close()
+
+
+def test_shards_are_computed_again_where_a_worker_dies(executor: Any, tmp_path: Path) -> None:
+    assert executor.devices == ("cpu", "cpu")
+    heard, shards = Heard(), [5, 0, 3]
+    found = sorted(executor.run(DieOnce(tmp_path / "died"), shards, heard.listener))
+    assert found == [(place, shard**2) for place, shard in enumerate(shards)]
+    assert heard.n == sum(shards), "a shard that is begun again is not counted twice"
+    assert (tmp_path / "died").exists()
+    heard = Heard()
+    assert sorted(executor.run(square, [2, 3], heard.listener)) == [(0, 4), (1, 9)]
+    assert heard.progress.notes == ["the same line from every worker"]
+
+
+def test_an_error_of_a_computation_is_raised_here(executor: Any) -> None:
+    with pytest.raises(IngestError, match=r"^shard 7 is wrong; give another$"):
+        list(executor.run(refuse, [7], Heard().listener))
+
+
+def kill_worker(title: str, killed: list[int]) -> None:
+    """End the first process whose title begins so, as soon as there is one."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not killed:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                is_worker = (process / "cmdline").read_bytes().startswith(title.encode())
+            except OSError:  # it has ended
+                continue
+            if is_worker:
+                os.kill(int(process.name), signal.SIGKILL)
+                killed.append(int(process.name))
+                return
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("executor")
+def test_rows_are_those_of_one_process_with_a_worker_killed_in_the_middle(
+    request_: IngestRequest, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ingest.forward.batching
+
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 40)
+    one = replace(request_, database=str(tmp_path / "one.db"), controls=True)
+    run(one)
+    many = replace(one, database=str(tmp_path / "many.db"), executor=f"ray:{address}")
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_worker, args=("ray::neurondb ActivationPass", killed))
+    killer.start()
+    run(many)
+    killer.join()
+    assert killed, "no worker was found at the pass over the texts"
+    assert all_rows(Path(str(many.database))) == all_rows(Path(str(one.database)))
+
+
+def test_an_address_where_nobody_listens_is_one_line(
+    request_: IngestRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(
+        IngestError, match=r"^no Ray cluster at 127\.0\.0\.1:1 \(.*refused"
+    ) as caught:
+        run(replace(request_, executor="ray:127.0.0.1:1"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("OutOfMemoryError", "ran out of memory"),
+        ("WorkerCrashedError", "died 4 times at one shard"),
+        ("RaySystemError", "Ray: RaySystemError"),
+    ],
+)
+def test_how_workers_end_is_one_line(error: str, said: str) -> None:
+    import ray.exceptions
+
+    from ingest.executors.ray_cluster import explain_ray_error
+
+    raised = getattr(ray.exceptions, error)
+    message = str(explain_ray_error(raised(*([] if error == "WorkerCrashedError" else ["a\nb"]))))
+    assert said in message
+    assert "\n" not in message
+
+
+def test_ray_hands_out_the_devices_itself(request_: IngestRequest) -> None:
+    with pytest.raises(
+        UsageError, match="Ray hands out the devices itself; give auto, cpu or cuda"
+    ):
+        run(replace(request_, executor="ray", device="cuda:1"))
