@@ -16,7 +16,12 @@ KEPT: Final = QUANTITIES.index("hook_post")
 
 
 def keep_lean(record: ActivationsRecord) -> ActivationsRecord:
-    """Return the activations without histograms, with fewer examples, and those of hook_post."""
+    """Return the activations without histograms, with fewer examples, and those of hook_post.
+
+    Histograms are a picture on a neuron's page; of its extremes, sign cases keep the least and the
+    largest value of every quantity. Labels, controls and statistics by token are there only where
+    they were asked for, and stay.
+    """
     return replace(
         record,
         histograms={},
@@ -29,6 +34,7 @@ def keep_lean(record: ActivationsRecord) -> ActivationsRecord:
 
 
 def _shorten(examples: Examples) -> Examples:
+    """Return the first of each list, those of the largest |value|."""
     return Examples(
         examples.ordinal[:, :LEAN_LIST],
         examples.position[:, :LEAN_LIST],
