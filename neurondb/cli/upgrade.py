@@ -58,8 +58,9 @@ def upgrade(db: str | None, read_role: str | None) -> None:
             migrate.upgrade(engine)
             new = migrate.read_revision(engine)
             click.echo(f"{location}: schema {revision or '(none)'} → {new}", err=True)
-            for line in pack_after_load(engine):
-                click.echo(line, err=True)
+            if revision is not None and revision < schema.REWRITTEN:
+                for line in pack_after_load(engine):
+                    click.echo(line, err=True)
         if read_role:
             _grant_reading(engine, read_role)
     finally:
