@@ -24,6 +24,7 @@ from ingest.activations.examples import (
     score_by_size,
     select_control_examples,
 )
+from ingest.activations.peak_finder import PeakFinder
 from ingest.activations.reduction import (
     GATED,
     HOOK_POST,
@@ -42,7 +43,6 @@ from ingest.activations.reduction import (
     describe_cases,
     describe_labels,
     find_token_segments,
-    gather_peak_positions,
     make_zero_counts,
     make_zero_sums,
     sum_in_float64,
@@ -51,11 +51,6 @@ from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
 from neurondb.contracts.activations import ActivationsRecord
 
-DENSE_SHARE: Final = 24
-"""More peaks than 1/24 of the batch's texts × neurons are looked for in one pass over all values,
-fewer one by one: a column costs as much as that many do in the pass."""
-COLUMNS_AT_ONCE: Final = 2**22
-"""Values gathered at once where few peaks are looked for."""
 CENTRE_TOKENS: Final = 64
 """Tokens of a batch, at most, that tell about what to sum its powers."""
 
@@ -220,7 +215,7 @@ class LayerSummary:
         if sums.positions is not None:
             texts = torch.arange(len(counted), device=counted.device)[:, None]
             sums = sums._replace(positions=batch.find_positions(sums.positions, texts))
-        finder = _PeakFinder(kernels, *inputs, sums.positions, batch)
+        finder = PeakFinder(kernels, *inputs, sums.positions, batch)
         ordinals = batch.batch.ordinals
         known_positions, scores = sums.positions, score_by_size(peaks)
         self.best.add(scores, peaks, ordinals, finder.positions, known_positions, kernels.insert)
@@ -244,7 +239,7 @@ class LayerSummary:
         return sums[3:]
 
     def _draw(
-        self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: "_PeakFinder"
+        self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: PeakFinder
     ) -> None:
         """Offer each text with its largest |hook_post| over the cases."""
         posts = [i for i, (_, quantity) in enumerate(self.kind.peaks) if quantity == HOOK_POST]
@@ -381,33 +376,3 @@ def _unpickle(
         for name, array in arrays.items()
     }
     return LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
-
-
-@dataclass
-class _PeakFinder:
-    """Finds where in their texts peaks stand, in one pass over all values or neuron by neuron."""
-
-    kernels: Kernels
-    kind: NeuronKind
-    activation: Activation
-    activations: MLPActivations
-    sign: Tensor
-    counted: Tensor
-    peaks: Tensor
-    all_positions: Tensor | None
-    """The positions of all peaks, once one pass has found them; None before."""
-    batch: CountedBatch
-
-    def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
-        """Return the position of each peak of these lists, texts and neurons."""
-        inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
-        if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            columns = self.kernels.find_peak_positions(*inputs)
-            rows = torch.arange(len(self.counted), device=columns.device)[:, None]
-            self.all_positions = self.batch.find_positions(columns, rows)
-        if self.all_positions is not None:
-            return self.all_positions[lists, texts, neurons]
-        size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
-        parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        columns = torch.cat([gather_peak_positions(*inputs, part) for part in parts])
-        return self.batch.find_positions(columns, texts)
