@@ -1,7 +1,7 @@
 """What a neuron's page says of series of models: its class in each of them, how far it moved.
 
-A line a series, such as `series 2: s0 orthogonal output → s1 weakening (0.410)`; of a long one
-the models in which a class is kept stand together, `s1–s7`.
+A line a series, such as `series 2: step0 orthogonal output → step1 weakening (0.410)`; of a long
+one the models in which a class is kept stand together, `step1–step7`.
 """
 
 from collections.abc import Sequence
