@@ -34,6 +34,9 @@ def find_activation(name: str) -> ActivationFunction:
 
 
 def clamped_swish(gate: Tensor) -> Tensor:
-    """Return gpt-oss's function of the gate, as transformers computes it."""
+    """Return gpt-oss's function of the gate, as transformers computes it.
+
+    min(x, 7) · σ(1.702 · min(x, 7)), element by element, of a tensor of any shape.
+    """
     clamped = gate.clamp(max=gpt_oss.LIMIT)
     return clamped * torch.sigmoid(clamped * gpt_oss.ALPHA)
