@@ -308,8 +308,10 @@ class LayerSummary:
             self.drawn.merge(other.drawn)
         if self.by_token is not None and other.by_token is not None:
             self.by_token.merge(other.by_token)
-        if self.router_weight is not None and other.router_weight is not None:
-            self.router_weight = self.router_weight + other.router_weight
+        if other.router_weight is not None:  # an expert may have no token in a part
+            before = self.router_weight
+            weight = other.router_weight
+            self.router_weight = weight if before is None else before + weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the summary by name, as a summary file stores it."""

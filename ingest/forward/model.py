@@ -135,7 +135,12 @@ class Forward:
     @property
     def layer_devices(self) -> list[torch.device]:
         """Where each layer's MLP computes: of most models, all on one device."""
-        return [find_computing_device(points.out.module) for points in self._hook_points]
+        return [
+            find_computing_device(
+                points.out.module if isinstance(points, MLPHookPoints) else points.routed.module
+            )
+            for points in self._hook_points
+        ]
 
     @property
     def final_norm(self) -> nn.Module | None:
