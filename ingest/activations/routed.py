@@ -40,9 +40,7 @@ def pack_routed(
         return packed
 
     is_token = spread(torch.ones_like(token, dtype=torch.bool))
-    batch = CountedBatch(
-        counted.batch, is_token, labels=counted.labels, segments=None, places=spread(position)
-    )
+    batch = counted.take_tokens(is_token, spread(position))
     gate, in_, post = (
         spread(values[kept]) for values in (activations.gate, activations.in_, activations.post)
     )

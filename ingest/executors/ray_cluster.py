@@ -7,10 +7,10 @@ computation writes nothing, and what its shards come to is the same wherever the
 from __future__ import annotations
 
 import logging
-import math
 import os
 import pickle
 import socket
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -144,10 +144,10 @@ class RayExecutor:
             self._connected = False
 
 
-def _count_processors() -> int | float:
-    """Return how many processors a task without a card is to have; all of a machine's, inf."""
+def _count_processors() -> int:
+    """Return how many processors a task without a card may have at most."""
     threads = os.environ.get(THREADS, "")
-    return int(threads) if threads.isdecimal() and int(threads) else math.inf
+    return int(threads) if threads.isdecimal() and int(threads) else sys.maxsize
 
 
 def _connect(address: str | None) -> bool:
