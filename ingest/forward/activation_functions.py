@@ -12,6 +12,7 @@ from ingest.families import gpt_oss
 from neurondb.errors import UnsupportedModelError
 
 ActivationFunction = Callable[[Tensor], Tensor]
+"""Is applied to every element."""
 
 
 def find_activation(name: str) -> ActivationFunction:

@@ -127,7 +127,10 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         return NeuronGroup(self, found, select_neurons(self.engine, found, selection, seed))
 
     def neuron(
-        self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None
+        self,
+        model: str,
+        neuron: str | tuple[int, int] | NeuronPlace,
+        options: PageOptions | None = None,
     ) -> Neuron:
         """Return all that is known of one neuron: what `neurondb show` prints.
 
@@ -261,7 +264,7 @@ def open(location: str | Path | None = None, *, time_limit: float = TIME_LIMIT_S
     return Database(location, time_limit=time_limit)
 
 
-def _read_place(neuron: str | tuple[int, int]) -> NeuronPlace:
+def _read_place(neuron: str | tuple[int, int] | NeuronPlace) -> NeuronPlace:
     """Return the place of a neuron that is given as a text or as a pair."""
     if not isinstance(neuron, (str, tuple)):
         raise UsageError(f"{neuron!r} is no neuron; give '31.9634' as a text, or (31, 9634)")

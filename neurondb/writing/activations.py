@@ -29,7 +29,7 @@ Ids = Int[np.ndarray, " neurons"]
 TextIds = Int[np.ndarray, " texts"]
 
 LEAN_QUANTITY: Final = QUANTITIES.index("hook_post")
-"""The quantity whose examples `ingest --lean` keeps: pages show it, peak tokens are counted in it."""
+"""The quantity whose examples `ingest --lean` keeps: pages show it, and tokens at peaks are its."""
 
 
 def write_activations(
@@ -68,6 +68,30 @@ def write_activations(
         writer.replace_layer(table, layer, columns, dataset_id=dataset_id)
     forget_traces(writer, layer, dataset_id)
     forget_peak_tokens(writer, layer, dataset_id)
+
+
+def write_routing(
+    writer: StepWriter, layer: int, record: RoutingRecord | None, dataset_id: int
+) -> None:
+    """Replace what is stored of a layer's routing on a dataset; nothing where it has no experts."""
+    if record is None:
+        return
+    r, n = tables.expert_routing.c, len(record.n_tokens)
+    n_all = np.full(n, record.n_all_tokens)
+    columns = {
+        "model_id": np.full(n, writer.model.model_id),
+        "dataset_id": np.full(n, dataset_id),
+        "layer": np.full(n, layer),
+        "expert": np.arange(n),
+        "n_tokens": record.n_tokens,
+        "n_all_tokens": n_all,
+        "share": compute_share(record.n_tokens, n_all),
+        "mean_weight": record.weight,
+    }
+    of_layer = (
+        (r.model_id == writer.model.model_id) & (r.dataset_id == dataset_id) & (r.layer == layer)
+    )
+    writer.replace(tables.expert_routing, columns, of_layer)
 
 
 def _make_statistics(ids: Ids, record: ActivationsRecord) -> Columns:
@@ -222,30 +246,3 @@ def _shorten(examples: Examples) -> Examples:
         examples.position[:, :LEAN_LIST],
         examples.value[:, :LEAN_LIST],
     )
-
-
-# --- experts ------------------------------------------------------------------------------------
-
-
-def write_routing(
-    writer: StepWriter, layer: int, record: RoutingRecord | None, dataset_id: int
-) -> None:
-    """Replace what is stored of a layer's routing on a dataset; nothing where it has no experts."""
-    if record is None:
-        return
-    r, n = tables.expert_routing.c, len(record.n_tokens)
-    n_all = np.full(n, record.n_all_tokens)
-    columns = {
-        "model_id": np.full(n, writer.model.model_id),
-        "dataset_id": np.full(n, dataset_id),
-        "layer": np.full(n, layer),
-        "expert": np.arange(n),
-        "n_tokens": record.n_tokens,
-        "n_all_tokens": n_all,
-        "share": compute_share(record.n_tokens, n_all),
-        "mean_weight": record.weight,
-    }
-    of_layer = (
-        (r.model_id == writer.model.model_id) & (r.dataset_id == dataset_id) & (r.layer == layer)
-    )
-    writer.replace(tables.expert_routing, columns, of_layer)
