@@ -92,7 +92,7 @@ def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
         return [random.integers(0, d_vocab, length) for length in lengths]
     dataset = read_dataset(str(asked.texts))
     max_len = min(asked.length, checkpoint.architecture.context or asked.length)
-    read = tokenize(Tokenizer(asked.path), dataset, max_len, skip_bos=False)
+    read = tokenize(Tokenizer(checkpoint.settings), dataset, max_len, skip_bos=False)
     within = np.cumsum([len(ids) for ids in read.token_ids]) <= asked.tokens
     return [ids for ids, use in zip(read.token_ids, within, strict=True) if use]
 
@@ -132,15 +132,9 @@ class Subject:
         idle = [_Idle(range(self.shape.n_layers))]
         return lambda batch: self.forward.run(batch, idle)
 
-    def stage(self, kernels: Kernels, n_listed: int = 0) -> Step:
-        """Run the model and summarise all layers, with statistics of so many tokens."""
-        layers = range(self.shape.n_layers)
-        listed = None
-        if n_listed:
-            ids = [row.cpu().numpy() for batch in self.batches for row in batch.token_ids]
-            chosen = choose_frequent_tokens(ids, n_listed, skip_bos=False)
-            listed = torch.from_numpy(chosen).to(self.device)
-        summaries = {
+    def empty_summaries(self, listed: torch.Tensor | None = None) -> dict[int, LayerSummary]:
+        """Return summaries of no texts of all layers."""
+        return {
             layer: LayerSummary.empty(
                 self.shape.d_mlp,
                 gated=self.shape.gated,
@@ -148,11 +142,35 @@ class Subject:
                 layer=layer,
                 listed=listed,
             )
-            for layer in layers
+            for layer in range(self.shape.n_layers)
         }
-        signs = dict.fromkeys(layers, self.sign)
-        summariser = [Summariser(summaries, signs, self.activation, kernels=kernels, listed=listed)]
-        return lambda batch: self.forward.run(batch, summariser)
+
+    def stage(
+        self,
+        kernels: Kernels,
+        n_listed: int = 0,
+        summaries: dict[int, LayerSummary] | None = None,
+    ) -> Step:
+        """Run the model and summarise all layers, with statistics of so many tokens."""
+        summariser = self.summariser(kernels, n_listed, summaries)
+        return lambda batch: summariser.run(self.forward, batch)
+
+    def summariser(
+        self,
+        kernels: Kernels,
+        n_listed: int = 0,
+        summaries: dict[int, LayerSummary] | None = None,
+    ) -> Summariser:
+        """Return what summarises all layers, with statistics of so many tokens."""
+        listed = None
+        if n_listed:
+            ids = [row.cpu().numpy() for batch in self.batches for row in batch.token_ids]
+            chosen = choose_frequent_tokens(ids, n_listed, skip_bos=False)
+            listed = torch.from_numpy(chosen).to(self.device)
+        if summaries is None:
+            summaries = self.empty_summaries(listed)
+        signs = dict.fromkeys(summaries, self.sign)
+        return Summariser(summaries, signs, self.activation, kernels=kernels, listed=listed)
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Return how long `work` takes, on the device too."""

@@ -76,7 +76,7 @@ class Question(NamedTuple):
     """A question, how it is asked, and the milliseconds it may take."""
 
     name: str
-    opened: Callable[[Path], AbstractContextManager[Ask]]
+    opened: Callable[[Path | str], AbstractContextManager[Ask]]
     target: float | None = None
 
 
@@ -97,14 +97,14 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def plainly(file: Path) -> Iterator[Ask]:
+def plainly(file: Path | str) -> Iterator[Ask]:
     """Ask the sentence with Python's sqlite3 and nothing else."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         yield lambda: len(connection.execute(SENTENCE).fetchall())
 
 
 @contextmanager
-def through(ask: Callable[[Engine], int], file: Path) -> Iterator[Ask]:
+def through(ask: Callable[[Engine], int], file: Path | str) -> Iterator[Ask]:
     """Ask by a function of the library."""
     with open_engine(str(file)) as engine:
         yield lambda: ask(engine)
@@ -168,9 +168,9 @@ def _median(measure: Callable[[], Timing]) -> Timing:
     return found[0]._replace(milliseconds=statistics.median(t.milliseconds for t in found))
 
 
-def _once(question: Question, file: Path, *, evicted: bool) -> Timing:
+def _once(question: Question, file: Path | str, *, evicted: bool) -> Timing:
     with question.opened(file) as ask:
-        if evicted:
+        if evicted and isinstance(file, Path):
             evict(file)
         return _timed(ask)
 
@@ -311,6 +311,45 @@ def print_answers(file: Path, large: frozenset[str]) -> None:
         print(f"{line}  {', '.join(found.walks)}".rstrip(), flush=True)
 
 
+def print_answers_of_server(url: str) -> None:
+    """Ask PostgreSQL everything and print a line each.
+
+    `first` is the first time since this program began, whatever the server and the system keep in
+    memory; where nothing was asked since the server's start it is cold.
+    """
+    print(f"{'question':48}{'rows':>6}{'first':>10}{'fresh':>10}{'warm':>10} ms  target")
+    for question in questions():
+        if question.opened is plainly:
+            continue
+        first = _once(question, url, evicted=False)
+        fresh = warm = None
+        if first.milliseconds <= BUDGET_MS:
+            fresh = _median(partial(_once, question, url, evicted=False))
+            with question.opened(url) as ask:
+                ask()
+                warm = _median(partial(_timed, ask))
+        times = "".join(f"{_told(t):>10}" for t in (first, fresh, warm))
+        target = "" if question.target is None else f"{question.target:.0f}"
+        print(f"{question.name:48}{first.rows:6}{times}{target:>9}".rstrip(), flush=True)
+
+
+def print_sizes_of_server(url: str) -> None:
+    """Print the rows and bytes of PostgreSQL's larger tables."""
+    statement = (
+        "SELECT relname, reltuples::bigint, pg_table_size(oid), pg_indexes_size(oid) "
+        "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
+        "ORDER BY pg_total_relation_size(oid) DESC"
+    )
+    with open_engine(url) as engine, engine.connect() as connection:
+        rows = connection.exec_driver_sql(statement).all()
+    print(f"{'table':22}{'rows':>12}{'MB':>8}{'indexes':>9}  bytes a row")
+    for name, n_rows, own, indexes in rows:
+        if own + indexes >= 1e6 and n_rows > 0:
+            each = (own + indexes) / n_rows
+            print(f"{name:22}{n_rows:12,}{own / 1e6:8.0f}{indexes / 1e6:9.0f}{each:10.1f}")
+    print(f"all tables {sum(own + indexes for _, _, own, indexes in rows) / 1e9:.2f} GB")
+
+
 def _told(timing: Timing | None) -> str:
     return "–" if timing is None else f"{timing.milliseconds:,.1f}"
 
@@ -318,6 +357,7 @@ def _told(timing: Timing | None) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--keep", type=Path, metavar="FILE", help="build here, or ask what is here")
+    parser.add_argument("--url", help="ask a database of PostgreSQL, which `neurondb copy` filled")
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--scale", type=float, default=1, help="share of the 16 tokens of a list")
     parser.add_argument("--examples", type=int, default=4, help="texts of an example list")
@@ -327,6 +367,10 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Build, measure and print."""
     asked = _options()
+    if asked.url:
+        print_sizes_of_server(asked.url)
+        print_answers_of_server(asked.url)
+        return 0
     directory = Path(tempfile.mkdtemp(prefix="neurondb-8b-"))
     try:
         file = asked.keep or directory / "8b.db"

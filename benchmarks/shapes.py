@@ -66,7 +66,7 @@ def write_checkpoint(
     (directory / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {}, "weight_map": index})
     )
-    (directory / "config.json").write_text(json.dumps(_config(shape, n_layers)))
+    (directory / "config.json").write_text(json.dumps(make_config(shape, n_layers)))
     return directory
 
 
@@ -85,7 +85,8 @@ def _normal(rows: int, columns: int) -> Tensor:
     return (torch.randn(rows, columns) * 0.02).bfloat16()
 
 
-def _config(shape: Shape, n_layers: int) -> dict[str, object]:
+def make_config(shape: Shape, n_layers: int) -> dict[str, object]:
+    """Return the `config.json` of a model of a shape."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +53,24 @@ class Library:
             NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
         """
         return _build_aside(self.source).result()
+
+
+def share_out(run: Callable[[int, int], object], n: int, multiple: int, threads: int) -> None:
+    """Run a function for n rows in parallel: `run(first, end)` gets a thread's share.
+
+    All shares but the last are a multiple of so many rows.
+    """
+    step = -(-n // (max(1, threads) * multiple)) * multiple
+    if step >= n:
+        run(0, n)
+        return
+    parts = [(first, min(first + step, n)) for first in range(0, n, step)]
+    list(_threads(threads).map(lambda part: run(*part), parts))
+
+
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, "native")
 
 
 @cache

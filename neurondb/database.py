@@ -35,6 +35,8 @@ BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
 """How long a writer waits for another to finish."""
 PAGE_CACHE_KIB = 256 * 1024
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
+UNFINISHED = "unfinished copy"
+"""What a database has for its schema while all of another is copied into it."""
 MEMORY = ":memory:"
 """SQLite's name of a database that is no file."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
@@ -209,11 +211,16 @@ def check_revision(engine: Engine) -> None:
 
 
 def refuse_unreleased(location: str, revision: str | None) -> None:
-    """Refuse a database whose schema is older than any that `neurondb upgrade` starts from.
+    """Refuse a database that is half a copy, or older than any that `neurondb upgrade` starts from.
 
     Raises:
         DatabaseError: says so, and what to do.
     """
+    if revision == UNFINISHED:
+        raise DatabaseError(
+            f"{location} is half of a copy that was not finished; give the command that began it "
+            "again, which goes on where it was"
+        )
     if revision is not None and revision < schema.FIRST:
         raise DatabaseError(
             f"{location} has schema {revision}, from before the first release ({schema.FIRST}): "
@@ -232,9 +239,7 @@ def open_existing(location: str | None = None) -> Engine:
     path = get_sqlite_path(url)
     if path is not None:
         check_readable(path)
-    engine = connect(url)
-    check_revision(engine)
-    return engine
+    return _check_opened(connect(url))
 
 
 def open_immutable(location: str) -> Engine:
@@ -245,8 +250,16 @@ def open_immutable(location: str) -> Engine:
     """
     path = Path(location)
     check_readable(path)
-    engine = connect(parse_url(str(path.absolute())), immutable=True)
-    check_revision(engine)
+    return _check_opened(connect(parse_url(str(path.absolute())), immutable=True))
+
+
+def _check_opened(engine: Engine) -> Engine:
+    """Return an engine whose database has this schema; one that is refused is closed."""
+    try:
+        check_revision(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 

@@ -54,8 +54,10 @@ class Kernels(NamedTuple):
         counts: Tensor,
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        places = self.find_histogram_bins(kind, activations, sign, tokens)
-        counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
+        places = self.find_histogram_bins(kind, activations, sign, tokens).flatten()
+        # `bincount` would wait for a GPU to learn the largest place.
+        is_counted = places < len(counts)
+        counts.scatter_add_(0, places.clamp(max=len(counts) - 1), is_counted.to(counts.dtype))
 
     def sum_by_token(
         self,

@@ -115,7 +115,7 @@ def score_at_random(
     So every part of a dataset, on any machine, gives a text the same score.
     """
     neurons = torch.arange(n_neurons, device=ordinals.device)
-    start = _mixed(torch.tensor(seed * 0x1_0000 + layer + 1, device=ordinals.device))
+    start = _mixed(torch.full((), seed * 0x1_0000 + layer + 1, device=ordinals.device))
     mixed = _mixed(_mixed(start + neurons)[None, :] + ordinals[:, None] * _ODD)
     return ((mixed >> 33) & 0x7FFFFFFF).clamp(min=1).int()
 

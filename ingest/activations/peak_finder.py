@@ -1,19 +1,21 @@
-"""Where in their texts peaks stand: looked for only when a text enters a list of examples."""
-
-from __future__ import annotations
+"""What is looked for in a batch once more: where peaks stand, and sums that overflowed."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from ingest.activations.compiled import Kernels
-from ingest.activations.reduction import Activation, NeuronKind, gather_peak_positions
+from ingest.activations.counted_batch import CountedBatch
+from ingest.activations.reduction import (
+    Activation,
+    FloatSums,
+    NeuronKind,
+    gather_peak_positions,
+    sum_in_float64,
+)
 from ingest.forward import MLPActivations
-
-if TYPE_CHECKING:  # which needs this module
-    from ingest.activations.summary import CountedBatch
 
 DENSE_SHARE: Final = 24
 """More peaks than 1/24 of the batch's texts × neurons are looked for in one pass over all values,
@@ -42,11 +44,17 @@ class PeakFinder:
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
             columns = self.kernels.find_peak_positions(*inputs)
-            rows = torch.arange(len(self.counted), device=columns.device)[:, None]
-            self.all_positions = self.batch.find_positions(columns, rows)
+            self.all_positions = self.batch.find_all_positions(columns)
         if self.all_positions is not None:
             return self.all_positions[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
         columns = torch.cat([gather_peak_positions(*inputs, part) for part in parts])
         return self.batch.find_positions(columns, texts)
+
+    def sum_again(self, sums: FloatSums) -> FloatSums:
+        """Return the batch's sums with those of cases in float64, where float32 overflowed."""
+        again = sum_in_float64(
+            self.kind, self.activation, self.activations, self.sign, self.counted
+        )
+        return sums._replace(sum=torch.stack(again).view_as(sums.sum))

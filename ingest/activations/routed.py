@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ingest.activations.summary import CountedBatch
+from ingest.activations.counted_batch import CountedBatch
 from ingest.forward import MLPActivations
 from ingest.forward.experts import ExpertActivations
 
@@ -40,9 +40,7 @@ def pack_routed(
         return packed
 
     is_token = spread(torch.ones_like(token, dtype=torch.bool))
-    batch = CountedBatch(
-        counted.batch, is_token, labels=counted.labels, segments=None, places=spread(position)
-    )
+    batch = counted.take_tokens(is_token, spread(position))
     gate, in_, post = (
         spread(values[kept]) for values in (activations.gate, activations.in_, activations.post)
     )

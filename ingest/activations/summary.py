@@ -5,17 +5,17 @@ the summary is kept. Summaries of parts of a dataset merge into that of the whol
 examples exactly. Sources: gluscope §4.2; weakening-neurons §5; universal-neurons §4.2.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.examples import (
     N_DRAWN,
     N_EXAMPLES,
@@ -24,6 +24,7 @@ from ingest.activations.examples import (
     score_by_size,
     select_control_examples,
 )
+from ingest.activations.fixed_room import Room
 from ingest.activations.peak_finder import PeakFinder
 from ingest.activations.reduction import (
     GATED,
@@ -34,7 +35,6 @@ from ingest.activations.reduction import (
     FloatSums,
     NeuronKind,
     SumTree,
-    TokenSegments,
     TokenSums,
     add_counts,
     compute_batch_totals,
@@ -42,78 +42,14 @@ from ingest.activations.reduction import (
     compute_moments,
     describe_cases,
     describe_labels,
-    find_token_segments,
+    hold_constants,
     make_zero_counts,
     make_zero_sums,
-    sum_in_float64,
 )
-from ingest.forward import Batch, MLPActivations
+from ingest.activations.unsettled import Missing, Offer, Unsettled
+from ingest.forward import MLPActivations
 from neurondb import histogram
 from neurondb.contracts.activations import ActivationsRecord
-
-CENTRE_TOKENS: Final = 64
-"""Tokens of a batch, at most, that tell about what to sum its powers."""
-
-
-@dataclass(frozen=True)
-class CountedBatch:
-    """A batch, and which of its tokens count."""
-
-    batch: Batch
-    counted: Bool[Tensor, "texts positions"]
-    """False for padding, and for the first position when it is skipped."""
-    labels: Int[Tensor, " texts"] | None = None
-    """The place of each text's label, −1 for none."""
-    segments: TokenSegments | None = None
-    """Where the tokens stand of which statistics are wanted."""
-    places: Int[Tensor, "texts positions"] | None = None
-    """Where tokens stand in their texts, if columns are not positions: tokens of one expert."""
-
-    @classmethod
-    def from_batch(
-        cls,
-        batch: Batch,
-        *,
-        skip_bos: bool = False,
-        labels: Tensor | None = None,
-        listed: Tensor | None = None,
-    ) -> "CountedBatch":
-        """Return a batch with its tokens counted.
-
-        `labels` are those of the whole dataset, `listed` the tokens of which statistics are wanted.
-        """
-        positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
-        counted = positions < batch.lengths[:, None]
-        if skip_bos:
-            counted = counted & (positions > 0)
-        segments = None
-        if listed is not None:
-            segments = find_token_segments(batch.token_ids, batch.lengths, counted, listed)
-        return cls(batch, counted, None if labels is None else labels[batch.ordinals], segments)
-
-    @cached_property
-    def drawn_tokens(self) -> Int[Tensor, "2 tokens"]:
-        """Texts and positions of the tokens that enter the histograms."""
-        positions = torch.arange(self.counted.shape[1], device=self.counted.device)
-        positions = positions if self.places is None else self.places
-        due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
-        return (self.counted & due).nonzero().T.contiguous()
-
-    @cached_property
-    def centre_tokens(self) -> Int[Tensor, "2 tokens"]:
-        """Texts and positions of a few tokens that count, from everywhere in the batch."""
-        counted_tokens = self.counted.nonzero().T
-        return counted_tokens[:, :: -(-counted_tokens.shape[1] // CENTRE_TOKENS) or 1].contiguous()
-
-    def find_positions(
-        self, columns: Int[Tensor, "*peaks"], texts: Int[Tensor, "*peaks"]
-    ) -> Int[Tensor, "*peaks"]:
-        """Return the positions in their texts of the tokens in some columns of the batch."""
-        if self.places is None:
-            return columns
-        # Where there is no peak, none of the columns may be what is given.
-        within = columns.long().clamp(max=self.places.shape[1] - 1)
-        return self.places[texts, within].to(columns.dtype)
 
 
 @dataclass
@@ -146,6 +82,8 @@ class LayerSummary:
     by_token: TokenSums | None = None
     router_weight: Float[Tensor, ""] | None = None
     _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
+    _rooms: dict[int, Room] = field(default_factory=dict, repr=False)
+    """Of each set of lists, the room that is made for the next batch; missing: for all."""
 
     @classmethod
     def empty(
@@ -179,6 +117,11 @@ class LayerSummary:
             None if listed is None else TokenSums.empty(listed, n_neurons),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are added."""
+        return self.counts.device
+
     def use_kernels(self, kernels: Kernels) -> None:
         """Choose the functions that later batches are reduced with."""
         self._kernels = kernels
@@ -196,31 +139,96 @@ class LayerSummary:
         Raises:
             ValueError: when a batch of its number is there.
         """
+        finder, sums = self._count(batch, activations, sign, activation)
+        if not sums.sum.isfinite().all():
+            sums = finder.sum_again(sums)
+        self.sums.add(sums, batch.batch.number)
+        for best, offer in self._offers(batch, finder):
+            offer.add_to(best, self._kernels.insert)
+
+    @torch.inference_mode()
+    def add_without_waiting(
+        self,
+        batch: CountedBatch,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        activation: Activation,
+    ) -> Unsettled:
+        """Add a batch as `add` does, but let the processor see no value before `settle`."""
+        finder, sums = self._count(batch, activations, sign, activation)
+        needed = [(~sums.sum.isfinite().all()).long()[None]]
+        rooms = []
+        for best, offer in self._offers(batch, finder):
+            room = self._rooms.get(len(rooms)) or Room.for_all(best)
+            rooms.append(room)
+            needed.append(offer.add_in_room(best, room))
+        return Unsettled(batch, sums, tuple(rooms), torch.cat(needed))
+
+    def settle(self, unsettled: Unsettled, report: list[int]) -> Missing | None:
+        """Add what a batch's report, now on the processor, allows; return what it does not.
+
+        Raises:
+            ValueError: when a batch of its number is there.
+        """
+        overflowed, needed = bool(report[0]), report[1:]
+        if not overflowed:
+            self.sums.add(unsettled.sums, unsettled.batch.batch.number)
+        missing = []
+        for i, (best, room) in enumerate(zip(self._lists, unsettled.rooms, strict=True)):
+            taken = Room(*needed[2 * i : 2 * i + 2])
+            if taken.lists > room.lists or taken.texts > room.texts:
+                missing.append(i)
+            self._rooms[i] = Room.for_all(best).after(taken)
+        return Missing(unsettled, overflowed, tuple(missing)) if overflowed or missing else None
+
+    @torch.inference_mode()
+    def complete(
+        self,
+        missing: Missing,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        activation: Activation,
+    ) -> None:
+        """Add what `settle` found missing, from the same activations again."""
+        batch, kind = missing.unsettled.batch, self.kind
+        centre = compute_centres(activations, sign, batch.centre_tokens)
+        sums, peaks = self._kernels.reduce_batch(
+            kind, activation, activations, sign, batch.counted, centre
+        )
+        inputs = (kind, activation, activations, sign, batch.counted, peaks)
+        positions = None if sums.positions is None else batch.find_all_positions(sums.positions)
+        finder = PeakFinder(self._kernels, *inputs, positions, batch)
+        if missing.sums:
+            self.sums.add(finder.sum_again(missing.unsettled.sums), batch.batch.number)
+        for i, (best, offer) in enumerate(self._offers(batch, finder)):
+            if i in missing.lists:
+                offer.add_to(best, self._kernels.insert)
+
+    def _count(
+        self,
+        batch: CountedBatch,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        activation: Activation,
+    ) -> tuple[PeakFinder, FloatSums]:
+        """Add what is counted of a batch; return its peaks, and its sums, which are not added."""
         kernels, kind, counted = self._kernels, self.kind, batch.counted
         centre = compute_centres(activations, sign, batch.centre_tokens)
         sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
-        if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=sum_in_float64(kind, activation, activations, sign, counted))
         counts, float_sums = compute_batch_totals(kind, sums, centre)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
-        self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if self.by_token is not None and batch.segments is not None:
-            finite = not counts.nonfinite.any()
+            # Elsewhere all values are looked at, rather than one waited for.
+            finite = counted.device.type == "cpu" and not counts.nonfinite.any()
             self.by_token.count(batch.segments, finite=finite)
             kernels.sum_by_token(activations, sign, batch.segments, self.by_token, finite=finite)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
         inputs = (kind, activation, activations, sign, counted, peaks)
-        if sums.positions is not None:
-            texts = torch.arange(len(counted), device=counted.device)[:, None]
-            sums = sums._replace(positions=batch.find_positions(sums.positions, texts))
-        finder = PeakFinder(kernels, *inputs, sums.positions, batch)
-        ordinals = batch.batch.ordinals
-        known_positions, scores = sums.positions, score_by_size(peaks)
-        self.best.add(scores, peaks, ordinals, finder.positions, known_positions, kernels.insert)
-        if self.drawn is not None:
-            self._draw(self.drawn, batch, peaks, finder)
+        positions = None if sums.positions is None else batch.find_all_positions(sums.positions)
+        finder = PeakFinder(kernels, *inputs, positions, batch)
+        return finder, float_sums._replace(by_label=by_label)
 
     def _label_sums(
         self, batch: CountedBatch, activations: MLPActivations, sign: Float[Tensor, " neurons"]
@@ -228,24 +236,37 @@ class LayerSummary:
         """Add to the counts by label; return the batch's sums by label."""
         _, n_labels, n_neurons = self.by_label.shape
         sums = self.by_label.new_zeros(7, n_labels, n_neurons)
-        if batch.labels is not None and n_labels:
-            rows = (batch.labels >= 0).nonzero().squeeze(1)
+        if batch.labelled is not None and n_labels:
+            rows, labels = batch.labelled.rows, batch.labelled.labels
             by_text = self._kernels.sum_by_text(activations, sign, batch.counted)
             # `index_add_` adds in no fixed order on a GPU; this sorts there.
             sums.transpose(0, 1).index_put_(
-                (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
+                (labels,), by_text[:, rows].transpose(0, 1), accumulate=True
             )
             self.by_label += sums[:3]
         return sums[3:]
 
-    def _draw(
-        self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: PeakFinder
-    ) -> None:
+    @property
+    def _lists(self) -> list[BestTexts]:
+        """The sets of lists that texts are offered to."""
+        return [self.best] if self.drawn is None else [self.best, self.drawn]
+
+    def _offers(self, batch: CountedBatch, finder: PeakFinder) -> Iterator[tuple[BestTexts, Offer]]:
+        """Yield each set of lists with what the batch offers to it."""
+        peaks, known_positions = finder.peaks, finder.all_positions
+        ordinals = batch.batch.ordinals
+        scores = score_by_size(peaks)
+        yield self.best, Offer(scores, peaks, ordinals, finder.positions, known_positions)
+        if self.drawn is not None:
+            yield self.drawn, self._draw(batch, finder)
+
+    def _draw(self, batch: CountedBatch, finder: PeakFinder) -> Offer:
         """Offer each text with its largest |hook_post| over the cases."""
-        posts = [i for i, (_, quantity) in enumerate(self.kind.peaks) if quantity == HOOK_POST]
-        of_post = peaks[posts]
+        peaks = finder.peaks
+        posts = tuple(i for i, (_, quantity) in enumerate(self.kind.peaks) if quantity == HOOK_POST)
+        of_post = torch.stack([peaks[i] for i in posts])
         case = of_post.abs().argmax(0, keepdim=True)
-        lists = torch.tensor(posts, device=case.device)[case]
+        lists = hold_constants(posts, case.device)[case]
         peak = of_post.gather(0, case)
         ordinals = batch.batch.ordinals
         scores = score_at_random(self.seed, self.layer, ordinals, peaks.shape[2])
@@ -264,7 +285,7 @@ class LayerSummary:
             known_positions = torch.where(
                 peak == 0, first[:, None], known_positions.gather(0, lists.long())
             )
-        drawn.add(scores[None], peak, ordinals, positions, known_positions, self._kernels.insert)
+        return Offer(scores[None], peak, ordinals, positions, known_positions)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as arrays on the processor, without the functions in use."""

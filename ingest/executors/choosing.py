@@ -28,7 +28,8 @@ def choose_executor(name: str, device: str) -> Executor:
         ModuleNotFoundError: when Ray is not installed.
     """
     if name == "local":
-        devices = pick_devices(device)
+        # Who asks sums on the exact device of each.
+        devices = pick_devices(device, float64=False)
         if len(devices) == 1:
             return HereExecutor(devices[0])
         return ProcessExecutor([str(one) for one in devices])

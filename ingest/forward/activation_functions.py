@@ -9,17 +9,27 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from ingest.families import gpt_oss
+from neurondb.errors import UnsupportedModelError
+
+ActivationFunction = Callable[[Tensor], Tensor]
 
 
-def find_activation(name: str) -> Callable[[Tensor], Tensor]:
+def find_activation(name: str) -> ActivationFunction:
     """Return the function that `Architecture.activation` names.
 
     It is one of transformers', or what gpt-oss does to a gate: it is clamped from above, and then
     x · σ(1.702 · x).
+
+    Raises:
+        UnsupportedModelError: transformers has none of this name.
     """
     if name == gpt_oss.ACTIVATION:
         return clamped_swish
-    function: Callable[[Tensor], Tensor] = ACT2FN[name]
+    if name not in ACT2FN:
+        raise UnsupportedModelError(
+            f"the installed transformers knows no activation function {name!r}: update it"
+        )
+    function: ActivationFunction = ACT2FN[name]
     return function
 
 

@@ -12,23 +12,44 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ingest.forward.transfers import copy_to
+
 
 @dataclass(frozen=True)
 class Batch:
     """Texts padded to one length on the right; causal attention never looks at the padding.
 
     `ordinals` are the texts' places in their dataset, ascending. `number` is the batch's place
-    among those of the dataset, None where that does not matter.
+    among those of the dataset, None where that does not matter. `source` is the batch that this
+    one was copied from: to look at that costs no waiting for a GPU.
     """
 
     token_ids: Int[Tensor, "texts positions"]
     lengths: Int[Tensor, " texts"]
     ordinals: Int[Tensor, " texts"]
     number: int | None = field(default=None, kw_only=True)
+    source: Batch | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(*(tensor.to(device) for tensor in self.tensors), number=self.number)
+        if self.token_ids.device == device:
+            return self
+        there = (copy_to(tensor, device) for tensor in self.tensors)
+        source = self.on_host if device.type != "cpu" else None
+        return Batch(*there, number=self.number, source=source)
+
+    @property
+    def on_host(self) -> Batch:
+        """The batch in the processor's memory."""
+        if self.token_ids.device.type == "cpu":
+            return self
+        return self.source or self.to(torch.device("cpu"))
+
+    def take_texts(self, rows: Int[Tensor, " rows"], width: int) -> Batch:
+        """Return some of the texts, given by their rows on the processor, and `width` positions."""
+        host = self.on_host
+        taken = Batch(host.token_ids[rows, :width], host.lengths[rows], host.ordinals[rows])
+        return taken.to(self.token_ids.device)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,7 +59,7 @@ class Batch:
     @property
     def n_tokens(self) -> int:
         """How many tokens the batch has, padding left out."""
-        return int(self.lengths.sum())
+        return int(self.on_host.lengths.sum())
 
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 32_768}
@@ -106,9 +127,10 @@ def _padded(
     padded = np.zeros((len(texts), width), dtype=np.int64)
     for row, text in zip(padded, texts, strict=True):
         row[: len(text)] = text
-    return Batch(
-        torch.from_numpy(padded).to(device),
-        torch.tensor([len(text) for text in texts], device=device),
-        torch.from_numpy(ordinals.astype(np.int64)).to(device),
+    batch = Batch(
+        torch.from_numpy(padded),
+        torch.tensor([len(text) for text in texts]),
+        torch.from_numpy(ordinals.astype(np.int64)),
         number=number,
     )
+    return batch.to(device)

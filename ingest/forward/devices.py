@@ -1,21 +1,30 @@
 """Where to run, and in which precision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import torch
 
 from neurondb.errors import IngestError
 from neurondb.spelling import option
 
+_WITHOUT_FLOAT64: Final = frozenset({"mps"})
+"""Kinds of devices on which float64 does not exist."""
 
-def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; auto takes CUDA, or else the processor.
+
+def pick_device(name: str, *, float64: bool = True) -> torch.device:
+    """Return the device called `name`; auto takes the best there is: CUDA, MPS, the processor.
+
+    Args:
+        name: auto, or a device of torch.
+        float64: whether all of the job is computed there, sums in float64 included; auto then
+            leaves out MPS, which has none.
 
     Raises:
         IngestError: when there is no such device here.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = _find_best(float64=float64)
     if "," in name:
         raise IngestError(
             f"{option('device', name)}: one device here; several at a time are for "
@@ -23,7 +32,7 @@ def pick_device(name: str) -> torch.device:
         )
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        _try_out(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise IngestError(
             f"no device {name!r} here; {option('device', 'auto')} takes the best there is"
@@ -31,14 +40,31 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_devices(names: str) -> tuple[torch.device, ...]:
+def _find_best(*, float64: bool) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() and not float64 else "cpu"
+
+
+def _try_out(device: torch.device) -> None:
+    torch.zeros(1, device=device)
+
+
+def find_exact_device(device: torch.device) -> torch.device:
+    """Return where to sum what a model does on a device: there, or where float64 exists."""
+    return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
+
+
+def pick_devices(names: str, *, float64: bool = True) -> tuple[torch.device, ...]:
     """Return the devices whose names stand in `names`, with commas between.
+
+    `float64` is that of `pick_device`.
 
     Raises:
         IngestError: when one is not here, a card is named twice, or they are of several kinds, on
             which batches differ.
     """
-    devices = tuple(pick_device(name.strip()) for name in names.split(",")) if names else ()
+    devices = _pick_each(names.split(","), float64=float64) if names else ()
     kinds = sorted({device.type for device in devices})
     if len(kinds) != 1:
         raise IngestError(
@@ -51,6 +77,10 @@ def pick_devices(names: str) -> tuple[torch.device, ...]:
     if twice is not None:
         raise IngestError(f"{option('device', names)}: {twice} is there twice; name each card once")
     return devices
+
+
+def _pick_each(names: Iterable[str], *, float64: bool) -> tuple[torch.device, ...]:
+    return tuple(pick_device(name.strip(), float64=float64) for name in names)
 
 
 def pick_dtype(name: str, device: torch.device, config: Mapping[str, object]) -> torch.dtype:

@@ -33,6 +33,11 @@ class MLPActivations:
     in_: Activations
     post: Activations
 
+    def to(self, device: torch.device) -> MLPActivations:
+        """Return the activations on another device; on their own as they are."""
+        gate = None if self.gate is None else self.gate.to(device)
+        return MLPActivations(gate, self.in_.to(device), self.post.to(device))
+
 
 @dataclass(frozen=True)
 class HookPoint:

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
+from ingest.families.layout import Layout
 from ingest.forward.batching import Batch
 from ingest.forward.experts import ExpertActivations
 from ingest.forward.hooks import (
@@ -74,22 +75,45 @@ class Forward:
         dtype: torch.dtype,
         device_map: str | None = None,
     ) -> None:
-        self.architecture: Architecture = checkpoint.architecture
-        self.dtype = dtype
-        self._model: Any = load_model(checkpoint.path, device, dtype, device_map)
-        self.device = device
+        model = load_model(checkpoint.path, device, dtype, device_map)
         if device_map is not None:
-            self.device = find_computing_device(self._model.get_input_embeddings())
+            device = find_computing_device(model.get_input_embeddings())
+        self._take(model, checkpoint.architecture, checkpoint.layout, device, dtype)
+        refuse_other_weights(checkpoint, self._model, self._decoder, self._hook_points)
+
+    @classmethod
+    def of_model(
+        cls, model: Any, layout: Layout, device: torch.device, dtype: torch.dtype
+    ) -> Forward:
+        """Return a forward pass of a model that is loaded already, or was never in a file.
+
+        Nothing compares its weights with any checkpoint's.
+        """
+        forward = cls.__new__(cls)
+        forward._take(model, layout.architecture, layout, device, dtype)
+        return forward
+
+    def _take(
+        self,
+        model: Any,
+        architecture: Architecture,
+        layout: Layout,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.architecture: Architecture = architecture
+        self.device = device
+        self.dtype = dtype
+        self._model: Any = model
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
-        self._hook_points = find_hook_points(self._decoder, checkpoint.layout)
-        refuse_other_weights(checkpoint, self._model, self._decoder, self._hook_points)
+        self._hook_points = find_hook_points(self._decoder, layout)
         self._blocks = [
-            self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
+            self._decoder.get_submodule(layout.block.format(layer).rstrip("."))
             for layer in range(self.architecture.n_layers)
         ]
         self._last_block = self._blocks[-1]
-        norm = checkpoint.layout.final_norm
+        norm = layout.final_norm
         self._final_norm = None if norm is None else self._decoder.get_submodule(norm.module)
         self._short_rope = _short_rope(self._model.config.get_text_config())
 
@@ -111,7 +135,12 @@ class Forward:
     @property
     def layer_devices(self) -> list[torch.device]:
         """Where each layer's MLP computes: of most models, all on one device."""
-        return [find_computing_device(points.out.module) for points in self._hook_points]
+        return [
+            find_computing_device(
+                points.out.module if isinstance(points, MLPHookPoints) else points.routed.module
+            )
+            for points in self._hook_points
+        ]
 
     @property
     def final_norm(self) -> nn.Module | None:
@@ -281,15 +310,12 @@ def _short_rope(config: Any) -> int | None:
     return int(rope["original_max_position_embeddings"])
 
 
-def _same_rope(batch: Batch, short: int | None) -> list[tuple[Batch, Bool[Tensor, " texts"]]]:
+def _same_rope(batch: Batch, short: int | None) -> list[tuple[Batch, Int[Tensor, " texts"]]]:
     """Split short texts from long where a long one would change them; with the rows of each."""
-    every = torch.ones_like(batch.lengths, dtype=torch.bool)
     if short is None or batch.token_ids.shape[1] <= short:
-        return [(batch, every)]
-    long = batch.lengths > short
+        return [(batch, torch.arange(len(batch.lengths)))]
+    long = batch.on_host.lengths > short
     widths = (short, batch.token_ids.shape[1])
-    return [
-        (Batch(batch.token_ids[rows, :width], batch.lengths[rows], batch.ordinals[rows]), rows)
-        for rows, width in zip((~long, long), widths, strict=True)
-        if rows.any()
-    ]
+    rows_of = [chosen.nonzero().squeeze(1) for chosen in (~long, long)]
+    parts = zip(rows_of, widths, strict=True)
+    return [(batch.take_texts(rows, width), rows) for rows, width in parts if len(rows)]

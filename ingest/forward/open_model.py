@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingest.checkpoint.fingerprint_check import open_stored_checkpoint
 from ingest.checkpoint.reader import Architecture, Checkpoint
-from ingest.forward.devices import pick_device, pick_dtype
+from ingest.forward.devices import find_exact_device, pick_device, pick_dtype
 from ingest.forward.model import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from neurondb.errors import UnsupportedModelError
@@ -26,7 +26,7 @@ class OpenModel:
 
     Attributes:
         checkpoint: Its files.
-        device: The device on which its weights are analysed and it runs.
+        device: The device on which it runs.
         dtype: The precision in which it is to run; weights are analysed as they are stored.
         device_map: How it is spread over devices when it runs; None is on the one.
     """
@@ -40,6 +40,11 @@ class OpenModel:
     def architecture(self) -> Architecture:
         """The model's sizes."""
         return self.checkpoint.architecture
+
+    @property
+    def exact_device(self) -> torch.device:
+        """The device on which weights are analysed and activations summed: one with float64."""
+        return find_exact_device(self.device)
 
     @property
     def dtype_name(self) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
-from ingest.forward.activation_functions import find_activation
+from ingest.forward.activation_functions import ActivationFunction, find_activation
 from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
 from ingest.interventions.condition_mask import mask_untouched
 from ingest.interventions.expert_hooks import change_routed, split_targets
@@ -25,8 +25,6 @@ from ingest.interventions.targets import Targets
 from neurondb.errors import LackingModelError
 from neurondb.experts import Experts
 from neurondb.interventions import ALWAYS, Condition, Hook
-
-ActivationFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)

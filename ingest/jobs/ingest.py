@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 
 from ingest.activations import native as activations_native
 from ingest.executors.choosing import choose_executor
+from ingest.forward.devices import find_exact_device
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import Session, open_session
@@ -29,7 +30,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     keep_freed_blocks()
     with closing(choose_executor(request.executor, request.device)) as executor:
         session = open_session(request, stages, executor, progress)
-        if session.worker_device.type == "cpu":
+        if find_exact_device(session.worker_device).type == "cpu":
             weights_native.prepare_library()
             if "activations" in stages:
                 activations_native.prepare_library()

@@ -27,6 +27,7 @@ from ingest.checkpoint.libraries import first_line
 from ingest.executors import Worker
 from ingest.forward import Batch
 from ingest.forward.activation_functions import find_activation
+from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.stages.expert_summaries import find_layer, list_numbers, make_summaries
 from ingest.stages.forward_share import ForwardShare
@@ -131,7 +132,7 @@ class ActivationPass:
             return interrupted.load(dict.fromkeys(numbers, torch.device("cpu")))
         # Loaded first: meanwhile the sums are compiled.
         forward = opened.load()
-        devices = {layer: forward.layer_devices[layer] for layer in self.layers}
+        devices = {n: find_exact_device(forward.layer_devices[n]) for n in self.layers}
         summaries = (
             interrupted.load({number: devices[layer] for number, layer in numbers.items()})
             if n_done
@@ -151,9 +152,12 @@ class ActivationPass:
         )
         for number, batch in enumerate(part.batches[n_done:], start=n_done + 1):
             with share.time_batch():
-                forward.run(batch.to(forward.device), [summariser])
-            interrupted.save(number, summaries)
+                summariser.run(forward, batch.to(forward.device))
+            if interrupted.is_due:
+                summariser.finish(forward)
+                interrupted.save(number, summaries)
             worker.advance(batch.n_tokens, str(share))
+        summariser.finish(forward)
         if part.keep:
             interrupted.save(len(part.batches), summaries, at_once=True)
         return summaries
@@ -178,7 +182,7 @@ class ActivationPass:
 
     def _choose_kernels(self, opened: OpenModel, progress: Progress) -> Kernels:
         """Return compiled functions where that pays and can be done, else the plain ones."""
-        shape, device = opened.architecture, opened.device
+        shape, device = opened.architecture, opened.exact_device
         if device.type == "cpu":
             try:
                 return load_native_kernels()

@@ -74,6 +74,11 @@ class InterruptedPass:
             return None
         return file if set(layers) <= set(file.layers) else None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether enough time has passed to save again."""
+        return self.path is not None and time.monotonic() >= self._save_at
+
     def save(
         self, n_batches: int, summaries: dict[int, LayerSummary], *, at_once: bool = False
     ) -> None:

@@ -83,8 +83,8 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes: on the first device that was asked for."""
-        return self.opened.device
+        """Where its weights are analysed and what it does is summed; it runs on `opened.device`."""
+        return self.opened.exact_device
 
     @property
     def worker_device(self) -> torch.device:

@@ -9,13 +9,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ingest.activations.reduction import choose_frequent_tokens
-from ingest.activations.reduction.by_token import BYTES, N_PLACES
+from ingest.activations.reduction.by_token import BYTES, N_PLACES, NONFINITE_BYTES
 from ingest.stages.session import Session
 from ingest.text.corpus import Corpus
 from neurondb.errors import IngestError
 from neurondb.spelling import option
 
 _MEMORY: Final = Path("/proc/meminfo")
+_CPU: Final = torch.device("cpu")
 
 
 def choose_listed_tokens(
@@ -35,7 +36,7 @@ def choose_listed_tokens(
     chosen = choose_frequent_tokens(
         list(tokenization.token_ids), asked, skip_bos=tokenization.skip_bos
     )
-    n_bytes = count_bytes(len(chosen), session.architecture.d_mlp * len(layers))
+    n_bytes = count_bytes(len(chosen), session.architecture.d_mlp * len(layers), session.device)
     free = count_free_bytes(session.device)
     need = f"the sums of {len(chosen):,} tokens take {_format_bytes(n_bytes)} of memory"
     if free is not None and n_bytes > free:
@@ -51,9 +52,10 @@ def choose_listed_tokens(
     return torch.from_numpy(chosen).to(session.device)
 
 
-def count_bytes(n_tokens: int, n_neurons: int) -> int:
-    """Return the memory that the sums of so many tokens and neurons take."""
-    return N_PLACES * n_tokens * n_neurons * BYTES
+def count_bytes(n_tokens: int, n_neurons: int, device: torch.device = _CPU) -> int:
+    """Return the memory that the sums of so many tokens and neurons take on a device."""
+    of_each = BYTES if device.type == "cpu" else BYTES + NONFINITE_BYTES
+    return N_PLACES * n_tokens * n_neurons * of_each
 
 
 def count_free_bytes(device: torch.device) -> int | None:

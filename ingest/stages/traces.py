@@ -21,6 +21,7 @@ from ingest.activations.reduction import (
     compute_canonical_values,
 )
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.forward.transfers import HostCopies, copy_to
 from ingest.stages.activations import read_stored_signs
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
@@ -74,7 +75,7 @@ def run_traces_stage(session: Session) -> None:
         fitting = _take_fitting(pending, peaks)
         pending = pending[len(fitting) :]
         started = time.perf_counter()
-        forward = forward or Forward(session.checkpoint, session.device, session.dtype)
+        forward = forward or Forward(session.checkpoint, session.opened.device, session.dtype)
         chosen = {step.layer: peaks[step.layer] for step in fitting}
         records = _trace_layers(session, forward, chosen, stored)
         seconds = (time.perf_counter() - started) / len(fitting)
@@ -152,7 +153,7 @@ def _peaks(
 def _trace_layers(
     session: Session, forward: Forward, peaks: dict[int, Peaks], stored: StoredTexts
 ) -> dict[int, TracesRecord]:
-    token_ids, device = stored.corpus.tokenization.token_ids, session.device
+    token_ids, device = stored.corpus.tokenization.token_ids, session.opened.device
     ordinals = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
     if len(ordinals) == 0:
         return {layer: _record([]) for layer in peaks}
@@ -183,10 +184,11 @@ class Tracer:
         self._signs = signs
         self._before, self._after = window
         self._share = share
-        self.windows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
+        self._windows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
             layer: [] for layer in peaks
         }
-        """By layer, for each batch: (neuron, ordinal, position, start, tokens), and windows."""
+        # Those of a batch are under way while the next is computed.
+        self._copies: HostCopies[tuple[int, NDArray[np.int64]]] = HostCopies(len(peaks))
 
     @property
     def layers(self) -> Collection[int]:
@@ -201,21 +203,22 @@ class Tracer:
     def _cut(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         peaks, device = self._peaks[layer], batch.token_ids.device
         # Batches are few and texts in them ordered: each text's peaks are one slice.
-        ordinals = batch.ordinals.cpu().numpy()
+        ordinals = batch.on_host.ordinals.numpy()
         begin = np.searchsorted(peaks.ordinal, ordinals, side="left")
         end = np.searchsorted(peaks.ordinal, ordinals, side="right")
         place = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
         if len(place) == 0:
             return
         text = np.repeat(np.arange(len(ordinals)), end - begin)
-        length = batch.lengths.cpu().numpy()[text]
+        length = batch.on_host.lengths.numpy()[text]
         position, neuron = peaks.position[place], peaks.neuron[place]
         start = np.maximum(position - self._before, 0)
         n_tokens = np.minimum(position + self._after + 1, length) - start
         offsets = np.arange(self._before + self._after + 1)
         tokens = np.minimum(start[:, None] + offsets, length[:, None] - 1)
         rows, columns, neurons = (
-            torch.from_numpy(index).to(device) for index in (text[:, None], tokens, neuron[:, None])
+            copy_to(torch.from_numpy(index), device)
+            for index in (text[:, None], tokens, neuron[:, None])
         )
 
         def take_windows(values: Tensor) -> Tensor:
@@ -226,11 +229,22 @@ class Tracer:
             take_windows(activations.in_),
             take_windows(activations.post),
         )
-        values = compute_canonical_values(cut, self._signs[layer][neurons])
+        values = compute_canonical_values(cut, self._signs[layer].to(device)[neurons])
         shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
-        stacked = torch.stack([values[q] for q in shown], dim=1).cpu().numpy()
+        stacked = torch.stack([values[q] for q in shown], dim=1).clip(-65504, 65504).half()
         peak_columns = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])
-        self.windows[layer].append((peak_columns, stacked.clip(-65504, 65504).astype(np.float16)))
+        self._copies.send((layer, peak_columns), [stacked])
+        self._receive()
+
+    def _receive(self, *, everything: bool = False) -> None:
+        for (layer, peak_columns), (windows,) in self._copies.take(everything=everything):
+            self._windows[layer].append((peak_columns, windows.numpy()))
+
+    @property
+    def windows(self) -> dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]]:
+        """By layer, for each batch: (neuron, ordinal, position, start, tokens), and windows."""
+        self._receive(everything=True)
+        return self._windows
 
 
 def _record(windows_by_batch: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:

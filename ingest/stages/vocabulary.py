@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ingest.executors import Worker
+from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.forward.runtime import use_threads_for
 from ingest.stages.background_writer import write_in_background
@@ -83,8 +84,8 @@ class VocabularyProjection:
     def __call__(self, layer: int, worker: Worker) -> tuple[VocabularyRecord, float]:
         """Read a layer and project it; CheckpointError where something cannot be read."""
         started = time.perf_counter()
-        projector, null_space = self._prepare(worker.device)
-        weights = self.opened.checkpoint.read_layer(layer).to(worker.device)
+        projector, null_space = self._prepare(find_exact_device(worker.device))
+        weights = self.opened.checkpoint.read_layer(layer).to(find_exact_device(worker.device))
         vectors = preprocess_neurons(weights, self.opened.architecture, self.choices)
         record = projector.project(vectors, weights.in_.float())
         record = replace(record, null_share=compute_null_share(vectors.out, null_space))

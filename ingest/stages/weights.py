@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from ingest.executors import Worker
+from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
@@ -40,7 +41,7 @@ class WeightsAnalysis:
         """Read a layer and analyse it; CheckpointError where it cannot be read."""
         started = time.perf_counter()
         self.opened.prepare_processor()
-        weights = self.opened.checkpoint.read_layer(layer).to(worker.device)
+        weights = self.opened.checkpoint.read_layer(layer).to(find_exact_device(worker.device))
         record = analyse_layer(weights, self.opened.architecture, self.choices, self.sampling)
         return record, time.perf_counter() - started
 

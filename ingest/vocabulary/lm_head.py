@@ -6,30 +6,30 @@ token too (METHODS §4). Its logits are those of +in negated: both come from the
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Final, TypeVar
+from typing import Final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
+from ingest.vocabulary.native import Sums
 from ingest.vocabulary.products import (
     NEURON_TILE,
+    SPLIT_ROWS,
     Operand,
     Precision,
     bound_product_error,
     multiply_tiles,
 )
+from ingest.vocabulary.records import join_tiles
+from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, scan_vocabulary
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.tokens import LmHeadTokens
-from neurondb.contracts.vocabulary import TokenList, VocabularyMoments
 from neurondb.schema.codes import SIDES
 
 N_LARGEST: Final = 100
-
-_Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 
 
 class LogTotal:
@@ -111,6 +111,43 @@ def find_lm_head_tokens(
     return {side: side_logits.tokens(right.rows, bound) for side, side_logits in by_side.items()}
 
 
+def find_split_lm_head_tokens(
+    raw_in: Float[Tensor, "neurons d_model"], unembed_raw: Vocabulary, sides: Sequence[int]
+) -> dict[int, LmHeadTokens]:
+    """Return what `find_lm_head_tokens` does, by products of pieces in bfloat16.
+
+    Logits of the N_LARGEST tokens are those of float64, and so is what they add to the sum of all
+    exponentials; the others', which add less each, are those of fine products.
+    """
+    is_zero = (raw_in == 0).all(1, keepdim=True)
+    vectors = Vectors(raw_in.masked_fill(is_zero, torch.nan))  # all of its scores would be ties
+    sums = Sums.of_exponentials(vectors.packed.padded)
+    scanned = scan_vocabulary(vectors, unembed_raw, min(N_LARGEST, len(unembed_raw)), sums)
+    again = scanned.is_overfull.numpy().nonzero()[0]
+    others = find_lm_head_tokens(raw_in[again], unembed_raw.rows, sides) if len(again) else {}
+    found = {}
+    for side in sides:
+        found[side] = _read_side(scanned, side)
+        for field in fields(LmHeadTokens) if len(again) else ():
+            getattr(found[side], field.name)[again] = getattr(others[side], field.name)
+    return found
+
+
+def _read_side(scanned: Scanned, side: int) -> LmHeadTokens:
+    """Return the most probable tokens of one side; −1 where the vector is not finite."""
+    direction, n, sums = SIDES.index(side), len(scanned.vectors.rows), scanned.sums
+    assert sums.shift is not None
+    assert sums.exponentials is not None
+    shift = sums.shift[:n, direction, None].double()
+    computed = scanned.take_largest(direction).double()  # before the lists are cut to the best
+    signed, ids = scanned.settle(direction)
+    largest = (side * signed - shift).exp()
+    rest = sums.exponentials[:n, direction] - (computed - shift).exp().sum(1)
+    total = rest.clamp_min(0) + largest.sum(1)
+    arrays = ids[:, 0], largest[:, 0] / total, largest[:, 0] / largest.mean(1)
+    return LmHeadTokens(*(array.numpy() for array in arrays))
+
+
 class LmHead:
     """The LM head of one model, to decode layers with.
 
@@ -128,27 +165,29 @@ class LmHead:
     ) -> None:
         self._rows = rows
         precision = Precision.for_device(unembed_raw.device) if precision is None else precision
-        self._unembed = Operand.at_precision(unembed_raw, precision)
+        self._unembed: Operand | Vocabulary = (
+            Vocabulary(unembed_raw, fine=True)
+            if precision is Precision.SPLIT
+            else Operand.at_precision(unembed_raw, precision)
+        )
 
     def decode(
         self, raw_in: Float[Tensor, "neurons d_model"], sides: Sequence[int]
     ) -> dict[int, LmHeadTokens]:
         """Return a layer's most probable tokens, by side of `in` as it is stored."""
-        size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
-        tiles = [
-            find_lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)
-        ]
+        tiles = [self._decode(tile, sides) for tile in self._split(raw_in)]
         by_side = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
         return {
             side: replace(tokens, token_ids=self._rows.to_token_ids(tokens.token_ids))
             for side, tokens in by_side.items()
         }
 
+    def _split(self, raw_in: Tensor) -> tuple[Tensor, ...]:
+        fast = isinstance(self._unembed, Vocabulary)
+        device = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
+        return torch.split(raw_in, SPLIT_ROWS if fast else device)
 
-def join_tiles(parts: list[_Record]) -> _Record:
-    """Return one record of all neurons, from a record of each tile of neurons."""
-    arrays = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(parts[0])
-    }
-    return type(parts[0])(**arrays)
+    def _decode(self, raw_in: Tensor, sides: Sequence[int]) -> dict[int, LmHeadTokens]:
+        if isinstance(self._unembed, Vocabulary):
+            return find_split_lm_head_tokens(raw_in, self._unembed, sides)
+        return find_lm_head_tokens(raw_in, self._unembed, sides)

@@ -98,9 +98,30 @@ class HigherMoments:
 
         Rounded products have a variance of their own, which cancels the most of their error.
         """
-        second, third, fourth = (s / self._n for s in (self._second, self._third, self._fourth))
-        spread = second.where(second > NO_SPREAD, torch.nan)
-        return third / spread**1.5, fourth / spread**2
+        return _standardise(*(s / self._n for s in (self._second, self._third, self._fourth)))
+
+
+def standardise_powers(
+    powers: Float[Tensor, "neurons 4"],
+) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
+    """Return skewness and Pearson's kurtosis; NaN where there is no spread.
+
+    Args:
+        powers: means of the first four powers of the scores less anything near their mean, in
+            float64. They are moved to the mean that the scores have: rounded products have a mean
+            and a variance of their own, which cancels the most of their error.
+    """
+    first, second, third, fourth = powers.unbind(1)
+    return _standardise(
+        second - first**2,
+        third - 3 * first * second + 2 * first**3,
+        fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+    )
+
+
+def _standardise(second: Tensor, third: Tensor, fourth: Tensor) -> tuple[Tensor, Tensor]:
+    spread = second.where(second > NO_SPREAD, torch.nan)
+    return third / spread**1.5, fourth / spread**2
 
 
 def record_vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:

@@ -9,11 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ingest.vocabulary.native import is_available
+
 TOKEN_TILE: Final = {"cpu": 4096, "cuda": 16384}
 """Tokens a tile by kind of device: on processors what the cache holds, on GPUs what fills them."""
 
 NEURON_TILE: Final = {"cpu": 1024, "cuda": 4096}
 """Neurons a tile."""
+
+SPLIT_ROWS: Final = 4096
+"""Vectors a tile of products in bfloat16: each tile packs the vocabulary anew."""
 
 HALVES: Final = (torch.float16, torch.bfloat16)
 
@@ -27,10 +32,17 @@ class Precision(Enum):
     EXACT = "float32"
     FAST = "float16"
     """Inputs of 16 bits, sums in float32; candidates are multiplied again in float32."""
+    SPLIT = "bfloat16"
+    """Pieces of bfloat16, sums in float32; candidates are multiplied again in float64."""
 
     @classmethod
     def for_device(cls, device: torch.device) -> "Precision":
-        """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT."""
+        """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT.
+
+        On a processor with AMX, for which a compiler is here too, it is SPLIT.
+        """
+        if device.type == "cpu" and is_available():
+            return cls.SPLIT
         if device.type != "cuda":
             return cls.EXACT
         trial = torch.ones(16, 16, dtype=torch.float16, device=device)
@@ -63,7 +75,7 @@ class Operand:
     @classmethod
     def at_precision(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
         """Return rows as an operand of exact or of fast products."""
-        if precision is Precision.EXACT:
+        if precision is not Precision.FAST:
             return cls(rows)
         return cls(rows, rows.dtype if rows.dtype in HALVES else torch.float16)
 

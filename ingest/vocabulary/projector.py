@@ -8,26 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.lm_head import LmHead, join_tiles
-from ingest.vocabulary.moments import HigherMoments, Spread, record_vocabulary_moments
-from ingest.vocabulary.products import (
-    NEURON_TILE,
-    Operand,
-    Precision,
-    bound_product_error,
-    compute_mean_product,
-    multiply_tiles,
-)
-from ingest.vocabulary.tie_breaking import break_ties, count_spare
+from ingest.vocabulary.comparison import Comparison, SplitComparison, TiledComparison
+from ingest.vocabulary.lm_head import LmHead
+from ingest.vocabulary.moments import Spread, record_vocabulary_moments
+from ingest.vocabulary.products import NEURON_TILE, SPLIT_ROWS, Precision
+from ingest.vocabulary.records import cut_tiles, join_tiles
+from ingest.vocabulary.scan import LONGEST
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, encode_token_list, list_sides
+from neurondb.schema.codes import VECTORS, encode_token_list, list_sides
 
 
-class _Comparison(NamedTuple):
-    """A tile of neurons against both bases: lists by basis and direction, and moments under U."""
+class _Compared(NamedTuple):
+    """A tile of vectors against both bases: lists by basis and direction, and moments under U."""
 
     lists: dict[tuple[int, int], TokenList]
     moments: VocabularyMoments
@@ -43,11 +37,12 @@ class Projector:
     """Projects neurons onto the vocabulary of one model.
 
     Keeps U and E with rows of unit length, and the raw U as it is given: float32, twice tokens ×
-    d_model (half as much again where products are fast); everything else is a tile.
+    d_model (half as much again where products are of float16); everything else is a tile.
 
-    Third and fourth moments come from the products as they are computed. Inputs of fast ones are
-    off by at most 2⁻¹¹ of themselves, so a cosine by 0.03% of its deviation over the vocabulary,
-    and of V tokens skewness and kurtosis by some 0.005/√V.
+    Third and fourth moments come from the products as they are computed. Inputs of float16 are off
+    by at most 2⁻¹¹ of themselves, so a cosine by 0.03% of its deviation over the vocabulary, and of
+    V tokens skewness and kurtosis by some 0.005/√V. The pieces of bfloat16 are products of 16 bits:
+    both were measured to be within 10⁻⁵ of float64's, relative to one or to themselves.
 
     Args:
         unembed: U, preprocessed, float32.
@@ -69,24 +64,29 @@ class Projector:
         rows: TokenRows | None = None,
     ) -> None:
         self._token_rows = TokenRows(len(unembed)) if rows is None else rows
-        self._precision = Precision.for_device(unembed.device) if precision is None else precision
-        matrices = {"unembed": unembed, "embed": embed}
-        self._bases = [
-            Operand.at_precision(normalise_rows(matrices[basis]), self._precision)
-            for basis in BASES
-        ]
-        self._head = LmHead(unembed_raw, self._token_rows, self._precision)
-        self._k = min(top_k, len(unembed))
-        self._dots = Spread(unembed, self._precision)
+        precision = Precision.for_device(unembed.device) if precision is None else precision
+        k = min(top_k, len(unembed))
+        if precision is Precision.SPLIT and k > LONGEST:
+            precision = Precision.EXACT
+        self._precision = precision
+        self._unit_unembed = normalise_rows(unembed)
+        bases = self._unit_unembed, normalise_rows(embed)
+        self._comparison: Comparison = (
+            SplitComparison(bases, k, lambda: self._cosines)
+            if precision is Precision.SPLIT
+            else TiledComparison(bases, k, precision, lambda: self._cosines)
+        )
+        self._head = LmHead(unembed_raw, self._token_rows, precision)
+        self._dots = Spread(unembed, precision)
 
     @cached_property
     def _cosines(self) -> Spread:
-        return Spread(self.unit_unembed, self._precision)
+        return Spread(self._unit_unembed, self._precision)
 
     @property
     def unit_unembed(self) -> Float[Tensor, "tokens d_model"]:
         """U with rows of unit length."""
-        return self._bases[BASES.index("unembed")].rows
+        return self._unit_unembed
 
     @property
     def covariance(self) -> Float[Tensor, "d_model d_model"]:
@@ -102,58 +102,53 @@ class Projector:
             vectors: preprocessed vectors.
             raw_in: `in` as it is stored, its sign too.
         """
-        size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
+        named = {name: getattr(vectors, "in_" if name == "in" else name) for name in VECTORS}
+        by_code = {VECTORS.index(name): rows for name, rows in named.items() if rows is not None}
+        tiles = [
+            _cut(self._compare(torch.cat(tile)), len(tile))
+            for tile in zip(*map(self._split, by_code.values()), strict=True)
+        ]
         lists: dict[int, TokenList] = {}
         moments: dict[int, VocabularyMoments] = {}
-        for code, name in enumerate(VECTORS):
-            rows = getattr(vectors, "in_" if name == "in" else name)
-            if rows is None:
-                continue
-            tiles = [self._compare(tile) for tile in torch.split(rows, size)]
-            for basis, direction in tiles[0].lists:
-                parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[encode_token_list(code, basis, direction)] = self._numbered(join_tiles(parts))
-            moments[code] = join_tiles([tile.moments for tile in tiles])
+        for code, parts in zip(by_code, zip(*tiles, strict=True), strict=True):
+            moments[code] = join_tiles([part.moments for part in parts])
+            for basis, direction in parts[0].lists:
+                joined = join_tiles([part.lists[basis, direction] for part in parts])
+                lists[encode_token_list(code, basis, direction)] = self._numbered(joined)
         decoded = self._head.decode(raw_in, list_sides(gated=vectors.gate is not None))
         return VocabularyRecord(lists, moments, decoded)
+
+    def _split(self, rows: Float[Tensor, "neurons d_model"]) -> tuple[Tensor, ...]:
+        """Return tiles of the neurons; tiles of all vectors are compared together."""
+        size = NEURON_TILE.get(rows.device.type, NEURON_TILE["cpu"])
+        if self._precision is Precision.SPLIT:
+            size = SPLIT_ROWS
+        return torch.split(rows, size // len(VECTORS))
 
     def _numbered(self, tokens: TokenList) -> TokenList:
         """Return a list with the ids of tokens where their places among the rows stood."""
         return replace(tokens, token_ids=self._token_rows.to_token_ids(tokens.token_ids))
 
-    def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:
+    def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Compared:
         norms = torch.linalg.vector_norm(rows, dim=1)
         # NaN for a zero vector, and so are its scores: no direction, no tokens
-        unit = Operand.at_precision(rows / norms[:, None], self._precision)
-        mean = compute_mean_product(unit, self._bases[BASES.index("unembed")])
-        higher = HigherMoments(mean)
-        lists = {}
-        for b, name in enumerate(BASES):
-            top_and_bottom = self._extreme_tokens(
-                unit, self._bases[b], higher if name == "unembed" else None
-            )
-            for d, (scores, ids) in enumerate(top_and_bottom):
-                ids = ids.masked_fill(norms[:, None] == 0, -1)
-                lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
-        variance = higher.variance
-        if self._precision is Precision.FAST:  # the rounded vectors have others
-            mean, variance = self._cosines.mean(unit.rows), self._cosines.variance(unit.rows)
+        lists, *moments = self._comparison.compare(rows / norms[:, None])
         dots = self._dots.variance(rows).where(norms > 0, torch.nan)
-        moments = mean, variance, *higher.standardise(), dots
-        return _Comparison(lists, record_vocabulary_moments(*moments))
+        return _Compared(
+            {
+                key: TokenList(
+                    ids.masked_fill(norms[:, None] == 0, -1).cpu().numpy(), scores.cpu().numpy()
+                )
+                for key, (scores, ids) in lists.items()
+            },
+            record_vocabulary_moments(*moments, dots),
+        )
 
-    def _extreme_tokens(
-        self, unit: Operand, basis: Operand, higher: HigherMoments | None
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Return scores and token ids of the top and of the bottom list, neurons × k each."""
-        bound = None if self._precision is Precision.EXACT else bound_product_error(unit, basis)
-        keep = self._k + count_spare(bound)
-        top, bottom = (Candidates.empty(len(unit), unit.device) for _ in DIRECTIONS)
-        for start, scores in multiply_tiles(unit, basis):
-            top.take(scores, start, keep)
-            bottom.take(scores, start, keep, smallest=True)
-            if higher is not None:
-                higher.add(scores)
-        largest = break_ties(top, basis.rows, unit.rows, self._k, bound)
-        smallest = break_ties(bottom, basis.rows, -unit.rows, self._k, bound)
-        return [largest, (-smallest[0], smallest[1])]
+
+def _cut(compared: _Compared, n: int) -> list[_Compared]:
+    """Return what was compared as n parts of equal size."""
+    lists = {key: cut_tiles(tokens, n) for key, tokens in compared.lists.items()}
+    return [
+        _Compared({key: parts[i] for key, parts in lists.items()}, moments)
+        for i, moments in enumerate(cut_tiles(compared.moments, n))
+    ]

@@ -66,7 +66,7 @@ def break_ties(
         unsettled |= contenders[:, -1]
     rows, place = (contenders & ~unsettled[:, None]).nonzero(as_tuple=True)
     # Rounded so that equal rows of the basis tie, in whatever order their products were summed.
-    exact = _dots(basis, ids[rows, place], vectors, rows, torch.float64).round(decimals=12)
+    exact = compute_dots(basis, ids[rows, place], vectors, rows, torch.float64).round(decimals=12)
     scores[rows, place] = exact
     scores, ids = _order(scores, ids)
     scores, ids = scores[:, :k], ids[:, :k]
@@ -88,7 +88,7 @@ def _rescore_in_float32(
     edge = min(k, scores.shape[1]) - 1
     # a candidate more than twice the error below the k-th is not among the first k
     rows, place = (scores >= (scores[:, edge] - 2 * error)[:, None]).nonzero(as_tuple=True)
-    scores[rows, place] = _dots(
+    scores[rows, place] = compute_dots(
         basis, candidates.token_ids[rows, place], vectors, rows, torch.float32
     )
     if len(basis) <= scores.shape[1]:
@@ -111,7 +111,7 @@ def _order(scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     return scores, ids.gather(1, by_score)
 
 
-def _dots(
+def compute_dots(
     basis: Tensor, ids: Tensor, vectors: Tensor, rows: Tensor, dtype: torch.dtype
 ) -> Float[Tensor, " pairs"]:
     """Return the products of rows of the basis with vectors, pair by pair."""

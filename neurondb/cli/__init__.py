@@ -7,6 +7,7 @@ A command's module is imported only when the command runs or is asked for help, 
 import errno
 import importlib
 import io
+import keyword
 import os
 import sys
 from contextlib import suppress
@@ -51,6 +52,9 @@ COMMANDS: Final = {
     "report": ("neurondb.cli.report", "Write all about a model as a page to send."),
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
+    "export": ("neurondb.cli.export", "Write files for other programs: parquet DIR."),
+    "import": ("neurondb.cli.import_", "Read what `export` wrote: parquet DIR."),
+    "copy": ("neurondb.cli.copy", "Copy models between SQLite and PostgreSQL: SRC DST."),
     "compare": (
         "neurondb.cli.compare",
         "Compare models neuron by neuron: A B, or a series: A B C.",
@@ -83,7 +87,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        command = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
         assert isinstance(command, click.Command)
         return command
 

@@ -15,16 +15,29 @@ from neurondb.database import (
 )
 from neurondb.errors import DatabaseError
 from neurondb.sqlite_files import check_readable
+from neurondb.writing.read_role import grant_reading
 
 
 @click.command()
 @options.database
-def upgrade(db: str | None) -> None:
+@click.option(
+    "--read-role",
+    metavar="NAME",
+    help="PostgreSQL: let this role read everything and change nothing; made where it is missing.",
+)
+def upgrade(db: str | None, read_role: str | None) -> None:
     """Bring an older database to this version's schema, in one transaction.
 
     An empty database gets the tables; one of this version stays as it is. Where a new schema takes
-    less room, the file is then written anew, if the disk has twice that room.
-    """
+    less room, the file is then written anew, if the disk has twice that room. With --read-role, a
+    role of PostgreSQL may then SELECT from all tables and views, for those who ask in SQL of their
+    own:
+
+    \b
+    neurondb upgrade --db postgresql://lab/neurons --read-role reader
+    psql lab -c "ALTER ROLE reader LOGIN PASSWORD '…'"
+    neurondb sql --db postgresql://reader@lab/neurons "SELECT count(*) FROM neurons"
+    """  # noqa: D301
     # Alembic takes as long to load as everything else together.
     from neurondb import migrate
     from neurondb.writing.packing import pack_after_load
@@ -39,16 +52,27 @@ def upgrade(db: str | None) -> None:
         revision = migrate.read_revision(engine)
         _refuse(engine, revision)
         if revision == schema.REVISION:
-            click.echo(f"{location} has schema {revision} already; nothing to do", err=True)
-            return
-        migrate.upgrade(engine)
-        click.echo(
-            f"{location}: schema {revision or '(none)'} → {migrate.read_revision(engine)}", err=True
-        )
-        for line in pack_after_load(engine):
-            click.echo(line, err=True)
+            done = "" if read_role else "; nothing to do"
+            click.echo(f"{location} has schema {revision} already{done}", err=True)
+        else:
+            migrate.upgrade(engine)
+            new = migrate.read_revision(engine)
+            click.echo(f"{location}: schema {revision or '(none)'} → {new}", err=True)
+            for line in pack_after_load(engine):
+                click.echo(line, err=True)
+        if read_role:
+            _grant_reading(engine, read_role)
     finally:
         engine.dispose()
+
+
+def _grant_reading(engine: Engine, role: str) -> None:
+    is_new = grant_reading(engine, role)
+    click.echo(
+        f"the role {role} may read all tables and views"
+        + (f"; it cannot log in yet: ALTER ROLE {role} LOGIN PASSWORD '…'" if is_new else ""),
+        err=True,
+    )
 
 
 def _refuse(engine: Engine, revision: str | None) -> None:

@@ -19,7 +19,8 @@ WHERE series_id = :series_id AND layer = :layer AND neuron = :neuron
 ORDER BY step"""
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """A neuron in a model of a series.
 
     Attributes:

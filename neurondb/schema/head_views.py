@@ -44,8 +44,8 @@ _HEAD_EFFECT_CASES = """
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
        a.neuron_id, a.head_layer, a.head, a.head_layer || '.' || a.head AS head_name,
-       d.name AS dataset, e.score, e.standardised, s.sign_case, a.n, 1.0 * a.n / e.n AS share, a.activation,
-       a.bos_attention, a.bos_change, a.output_norm, a.norm_change
+       d.name AS dataset, e.score, e.standardised, s.sign_case, a.n, 1.0 * a.n / e.n AS share,
+       a.activation, a.bos_attention, a.bos_change, a.output_norm, a.norm_change
 FROM head_ablation_cases a
 JOIN head_ablations e ON e.run_id = a.run_id AND e.neuron_id = a.neuron_id
                      AND e.head_layer = a.head_layer AND e.head = a.head

@@ -18,6 +18,7 @@ from neurondb.schema.codes import (
     encode_token_list,
 )
 from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
+from neurondb.schema.concept_views import CONCEPT_VIEWS
 from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
@@ -87,8 +88,7 @@ JOIN tokens t ON t.model_id = r.model_id AND t.token_id = r.token_id
 _NEURON_PROPERTY_EFFECTS = """
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       e.neuron_id,
-       p.name AS property, e.effect, e.inside_mean, e.outside_mean
+       e.neuron_id, p.name AS property, e.effect, e.inside_mean, e.outside_mean
 FROM property_effects e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
@@ -98,59 +98,11 @@ JOIN properties p ON p.property_id = e.property_id
 _LOGIT_EFFECTS = """
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       r.neuron_id,
-       p.name AS property, r.low, r.high, r.n, r.n_inside
+       r.neuron_id, p.name AS property, r.low, r.high, r.n, r.n_inside
 FROM logit_effect_rows r
 JOIN neurons n ON n.neuron_id = r.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = r.property_id
-"""
-
-_CLAMP_SWEEPS = """
-SELECT r.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
-       x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
-       (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
-       AS token,
-       x.probability, x.rank
-FROM clamp_runs r
-JOIN models m ON m.model_id = r.model_id
-JOIN clamp_run_neurons k ON k.run_id = r.run_id
-JOIN neurons n ON n.neuron_id = k.neuron_id
-JOIN clamp_results x ON x.run_id = r.run_id
-"""
-
-_CONCEPT_NEURONS = """
-SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       c.neuron_id, c.vector,
-       CASE WHEN c.cosine < 0 THEN -1 WHEN c.cosine IS NOT NULL THEN 1 END AS sign,
-       c.direction, c.cosine, r.hook, c.low, c.high, c.low_change, c.high_change, c.change,
-       CASE WHEN c.high_change >= c.low_change THEN c.high ELSE c.low END AS best_value,
-       CASE WHEN c.high_change >= c.low_change THEN c.high_probability ELSE c.low_probability END
-       AS best_probability,
-       CASE WHEN c.high_change >= c.low_change THEN c.high_other_change ELSE c.low_other_change END
-       AS other_change,
-       r.clean_probability, c.stronger, r.n_random,
-       CASE WHEN r.n_random > 0
-            THEN CAST(c.stronger + 1 AS DOUBLE PRECISION) / (r.n_random + 1) END AS p_value
-FROM concept_candidates c
-JOIN concept_runs r ON r.run_id = c.run_id
-JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = c.neuron_id
-"""
-
-_CONCEPT_SWEEPS = """
-SELECT r.run_id, m.name AS model, r.concept,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       p.neuron_id,
-       c.random, p.step, p.value, p.change, p.probability
-FROM concept_points p
-JOIN concept_runs r ON r.run_id = p.run_id
-JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = p.neuron_id
-JOIN concept_candidates c ON c.run_id = p.run_id AND c.neuron_id = p.neuron_id
 """
 
 _COMPARED_NEURONS = """
@@ -295,8 +247,7 @@ _UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       n.neuron_id,
-       k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
+       n.neuron_id, k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
        {_case_columns()},
        n.gate_norm, n.in_norm, n.out_norm, n.in_bias, n.penalty, n.sign,
        a.pre_mean, a.pre_variance, a.pre_skewness, a.pre_kurtosis,
@@ -317,14 +268,11 @@ SELECT m.name AS model, n.layer, n.neuron,
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
-       {_UNIVERSAL} AS universal,
-       {write_neighbour_columns()},
+       {_UNIVERSAL} AS universal, {write_neighbour_columns()},
        (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description,
-       n.expert, n.expert_neuron,
-       CASE WHEN n.expert IS NOT NULL THEN
-           (SELECT r.share FROM expert_routing r
-            WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id
-              AND r.layer = n.layer AND r.expert = n.expert) END AS routed_share
+       n.expert, n.expert_neuron, (SELECT r.share FROM expert_routing r
+        WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id AND r.layer = n.layer
+          AND r.expert = n.expert) AS routed_share
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
@@ -359,20 +307,7 @@ VIEWS: Final = (
         "How many tokens a neuron's out vector has this cosine with, and how many of them have the "
         "property; of neurons with a role, and of those that act on a property the most.",
     ),
-    View(
-        "clamp_sweeps",
-        _CLAMP_SWEEPS,
-        "A next token's probability with a neuron, and those held with it, at a value in canonical "
-        "sign; NULL is the clean run.",
-    ),
-    View(
-        "concept_neurons",
-        _CONCEPT_NEURONS,
-        "A neuron that was tried for a concept, or one of the random neurons beside; p_value is "
-        "(stronger + 1) / (n_random + 1).",
-    ),
-    View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
+    *(View(*view) for view in (*CONCEPT_VIEWS, *RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     *(View(*view) for view in SERIES_VIEWS),
     View(

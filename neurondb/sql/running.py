@@ -1,7 +1,10 @@
 """Run one SQL statement that only reads, and hand out its rows as they come.
 
-SQLite asks `ReadOnlyAuthorizer` about every action of a statement before it starts; PostgreSQL
-runs it in a read-only transaction. A statement that works longer than `TIME_LIMIT_S` is stopped.
+SQLite asks `ReadOnlyAuthorizer` about every action of a statement before it starts. PostgreSQL
+prepares one query, which a second statement cannot hide behind, and runs it in a read-only
+transaction that is never committed; what functions may do beyond tables (read files, end sessions)
+is up to the role of the URL: `neurondb upgrade --read-role` makes one that may nothing of it. A
+statement that works longer than `TIME_LIMIT_S` is stopped.
 """
 
 import re
@@ -34,7 +37,12 @@ TIME_LIMIT_S: Final = 300.0
 _INTERRUPTED: Final = "interrupted"
 _TIMEOUT: Final = "canceling statement due to statement timeout"
 _IS_VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
-_STARTS_QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
+_COMMENTS: Final = r"(?:\s|--.*(?:\n|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*"
+_STARTS_QUERY: Final = re.compile(
+    rf"{_COMMENTS}(?:\({_COMMENTS})*(?:select|with|values|table)\b", re.IGNORECASE
+)
+_STARTS_REPORT: Final = re.compile(rf"{_COMMENTS}(?:explain|show)\b", re.IGNORECASE)
+"""Statements that return rows, as PostgreSQL has them; COPY, which runs programs, is none."""
 
 
 class Rows(NamedTuple):
@@ -205,11 +213,8 @@ class _Guard:
 def _forbid_writing(connection: Connection, guard: _Guard) -> Iterator[None]:
     stopwatch = guard.stopwatch
     if connection.dialect.name != "sqlite":
-        connection.execution_options(postgresql_readonly=True)
-        connection.begin()
-        limit_ms = min(int(stopwatch.limit_s * 1000), 2**31 - 1)
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
-        yield
+        with _forbid_writing_on_server(connection, stopwatch.limit_s):
+            yield
         return
     connection.begin()  # before the authorizer, which would refuse it
     raw: sqlite3.Connection = get_driver_connection(connection)
@@ -229,6 +234,21 @@ def _forbid_writing(connection: Connection, guard: _Guard) -> Iterator[None]:
             raw.set_progress_handler(None, 0)
 
 
+@contextmanager
+def _forbid_writing_on_server(connection: Connection, limit_s: float) -> Iterator[None]:
+    connection.execution_options(postgresql_readonly=True)
+    connection.begin()
+    limit_ms = min(int(limit_s * 1000), 2**31 - 1)
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
+    # What is prepared is one statement; `COMMIT; DROP TABLE …` would leave the transaction.
+    raw = get_driver_connection(connection)
+    previous, raw.prepare_threshold = raw.prepare_threshold, 0
+    try:
+        yield
+    finally:
+        raw.prepare_threshold = previous
+
+
 def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> CursorResult[Any]:
     if connection.dialect.name == "sqlite":
         # SQLite itself knows where a `:name` is a parameter and where it is part of a string.
@@ -236,6 +256,8 @@ def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> Cu
     else:
         # PostgreSQL streams through a cursor, and those exist for queries only.
         streams = {"stream_results": _STARTS_QUERY.match(sql) is not None}
+        if not (streams["stream_results"] or _STARTS_REPORT.match(sql)):
+            raise DatabaseError("read-only: the statement is no query; ask with SELECT")
         statement = text(_escape_colons(translate_aggregates(sql), parameters))
         result = connection.execute(statement, parameters, execution_options=streams)
     if not result.returns_rows:

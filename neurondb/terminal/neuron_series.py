@@ -1,4 +1,8 @@
-"""What a neuron's page says of series of models: its class in each of them, how far it moved."""
+"""What a neuron's page says of series of models: its class in each of them, how far it moved.
+
+A line a series, such as `series 2: step0 orthogonal output → step1 weakening (0.410)`; of a long
+one the models in which a class is kept stand together, `step1–step7`.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +19,12 @@ _NOTE: Final = "in brackets 1 − the smallest cosine of gate, in and out with t
 
 
 def draw_neuron_series(found: Sequence[NeuronSeries], width: int) -> Text:
-    """Return a line for each series, and what the numbers are."""
+    """Return a line for each series, and what the numbers are.
+
+    Args:
+        found: the neuron's way through each series, the newest first.
+        width: cells of a line.
+    """
     lines = Text()
     for one in found[:MOST_SERIES]:
         moved = "" if one.moved is None else f"{format_compact(one.moved)} from the first"

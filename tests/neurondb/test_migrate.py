@@ -71,7 +71,10 @@ def test_a_database_of_the_former_head_upgrades_and_keeps_its_rows(former: Path)
 
     upgrade(former)
 
-    lost = sorted(set(before) - set(inserts(former)))
+    after = inserts(former)
+    # A table may have more columns than it had, behind the others.
+    kept = [line for line in before if any(new.startswith(line[: -len(");")]) for new in after)]
+    lost = sorted(set(before) - set(kept))
     with sqlite3.connect(former) as connection:
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
     named = [line.removeprefix('INSERT INTO "').split('"')[0] for line in lost]
@@ -96,7 +99,7 @@ def test_numbers_of_a_former_database_are_the_same_after_an_upgrade_and_back(for
     engine = connect(parse_url(str(former)), writing=True)
     with engine.begin() as connection_back:
         migrate.drop_views(connection_back)
-        command.downgrade(migrate.make_configuration(connection_back), "0023")
+        command.downgrade(migrate.make_configuration(connection_back), "0024")
         again = connection_back.exec_driver_sql("SELECT value FROM example_rows").fetchall()
     engine.dispose()
     assert [value for (value,) in shown] == values

@@ -23,7 +23,7 @@ def former(postgres: str) -> Iterator[Connection]:
     with engine.connect() as connection, connection.begin() as changes:
         connection.execute(text("SET LOCAL session_replication_role = 'replica'"))  # no neurons
         migrate.drop_views(connection)
-        command.downgrade(migrate.make_configuration(connection), "0023")
+        command.downgrade(migrate.make_configuration(connection), "0024")
         for table in ("top_token_rows", "example_rows"):
             connection.execute(text(f"DELETE FROM {table}"))
         for rank, cosine in enumerate(COSINES):

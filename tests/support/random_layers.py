@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.activations.counted_batch import CountedBatch
+from ingest.activations.summary import LayerSummary
 from ingest.forward import Batch, MLPActivations
 from neurondb.contracts.activations import ActivationsRecord
 

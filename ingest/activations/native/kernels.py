@@ -2,7 +2,6 @@
 
 import ctypes
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +21,7 @@ from ingest.activations.reduction import (
     find_histogram_bins,
     find_peak_positions,
 )
-from ingest.compilation import Library
+from ingest.compilation import Library, share_out
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
@@ -104,18 +103,7 @@ def _plain(values: Tensor) -> Tensor:
 
 
 def _share_out(run: Callable[[int, int], object], neurons: int, n_values: int) -> None:
-    threads = max(1, min(torch.get_num_threads(), n_values // SMALLEST_SHARE))
-    step = -(-neurons // (threads * BLOCK)) * BLOCK
-    if threads == 1 or step >= neurons:
-        run(0, neurons)
-        return
-    parts = [(first, min(first + step, neurons)) for first in range(0, neurons, step)]
-    list(_threads(threads).map(lambda part: run(*part), parts))
-
-
-@cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, "reduction")
+    share_out(run, neurons, BLOCK, min(torch.get_num_threads(), n_values // SMALLEST_SHARE))
 
 
 def _reduce_batch(

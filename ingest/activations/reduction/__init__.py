@@ -31,6 +31,7 @@ from ingest.activations.reduction.quantities import (
     Activation,
     NeuronKind,
     compute_canonical_values,
+    hold_constants,
 )
 from ingest.activations.reduction.statistics import compute_moments, describe_cases, describe_labels
 from ingest.activations.reduction.summation_tree import Interval, SumTree
@@ -74,6 +75,7 @@ __all__ = [
     "find_peak_positions",
     "find_token_segments",
     "gather_peak_positions",
+    "hold_constants",
     "make_zero_counts",
     "make_zero_sums",
     "reduce_batch",

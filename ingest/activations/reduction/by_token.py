@@ -30,6 +30,8 @@ LOW_UNIT: Final = 2.0**-48
 """Its multiples, of half a `HIGH_UNIT` at most, add exactly over 2¹⁶ batches at least."""
 BYTES: Final = 8 + 8 + 4
 """Of memory for each neuron, place and token: the two parts of the sum, and a count."""
+NONFINITE_BYTES: Final = 4
+"""Of memory besides, for counts of values that are not finite: on a GPU whatever there are."""
 
 VALUES_AT_ONCE: Final = 2**22
 """Values that are gathered at once in plain PyTorch."""

@@ -11,6 +11,7 @@ from ingest.activations.reduction.quantities import (
     Activation,
     NeuronKind,
     compute_canonical_values,
+    hold_constants,
     is_finite,
     make_bit_mask,
     mask_sign_cases,
@@ -71,7 +72,9 @@ def gather_peak_positions(
         columns(activations.post),
     )
     values = compute_canonical_values(chosen, sign[neurons, None, None], activation)
-    cases, quantities = torch.tensor(kind.peaks, device=lists.device).T
+    cases, quantities = (
+        hold_constants(codes, lists.device) for codes in zip(*kind.peaks, strict=True)
+    )
     inside = torch.zeros_like(chosen.in_, dtype=torch.bool)
     usable = is_finite(chosen) & counted[texts][:, :, None]
     for case, holds in zip(kind.cases, mask_sign_cases(kind, values, usable), strict=True):

@@ -1,6 +1,7 @@
 """What is counted of a neuron, and the values and sign cases that counting begins with."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.forward import MLPActivations
+from ingest.forward.transfers import copy_to
 from neurondb.schema.codes import (
     GATED_CASES,
     HISTOGRAM_QUANTITIES,
@@ -108,3 +110,9 @@ def make_bit_mask(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     `torch.where`, and unlike a product with 0 and 1 it lets no NaN through.
     """
     return holds.to(torch.int32).neg()
+
+
+@cache
+def hold_constants(values: tuple[int, ...], device: torch.device) -> Int[Tensor, " values"]:
+    """Return a few numbers on a device, where they stay: to send them again is to wait for it."""
+    return copy_to(torch.tensor(values), device)

@@ -8,11 +8,13 @@ in what order batches came, in how many parts, or between which of them a pass w
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
+from itertools import chain
 from typing import Final, Self
 
 from torch import Tensor
 
 from ingest.activations.reduction.totals import FloatSums, add_sums
+from ingest.forward.transfers import HostCopy
 
 HOST_FROM: Final = 8
 """Batches from which on a node is kept in the processor's memory, since it is seldom needed."""
@@ -26,17 +28,20 @@ class SumTree:
 
     def __init__(self, nodes: Iterable[tuple[Interval, FloatSums]] = ()) -> None:
         self._nodes: dict[Interval, FloatSums] = {}
+        self._leaving: dict[Interval, HostCopy] = {}
+        """Nodes on their way to the processor's memory, where they become `_nodes`."""
         for interval, sums in nodes:
             self._insert(interval, sums)
 
     def __iter__(self) -> Iterator[tuple[Interval, FloatSums]]:
         """Iterate over intervals and their sums, in order."""
+        self._receive(wait=True)
         yield from sorted(self._nodes.items(), key=lambda node: node[0])
 
     @property
     def end(self) -> int:
         """The number after that of the last batch."""
-        return max((first + n for first, n in self._nodes), default=0)
+        return max((first + n for first, n in self._intervals), default=0)
 
     def add(self, sums: FloatSums, number: int | None = None) -> None:
         """Take in a batch; without a number it comes after all others.
@@ -47,6 +52,7 @@ class SumTree:
         interval = (self.end if number is None else number, 1)
         if self._overlaps(interval):
             raise ValueError(f"batch {number} is added twice")
+        self._receive(wait=False)
         self._insert(interval, sums)
 
     def merge(self, other: Self) -> None:
@@ -94,14 +100,30 @@ class SumTree:
             return None
         return reduce(lambda later, earlier: add_sums(earlier, later), reversed(nodes))
 
+    @property
+    def _intervals(self) -> Iterator[Interval]:
+        return chain(self._nodes, self._leaving)
+
     def _overlaps(self, interval: Interval) -> bool:
         first, n = interval
-        return any(start < first + n and first < start + length for start, length in self._nodes)
+        return any(
+            start < first + n and first < start + length for start, length in self._intervals
+        )
 
     def _insert(self, interval: Interval, sums: FloatSums) -> None:
         first, n = interval
         while (sibling := self._nodes.pop((first ^ n, n), None)) is not None:
-            sibling_sums = sibling.to(sums.mean.device)
-            sums = add_sums(sibling_sums, sums) if first & n else add_sums(sums, sibling_sums)
+            sibling = sibling.to(sums.mean.device)
+            sums = add_sums(sibling, sums) if first & n else add_sums(sums, sibling)
             first, n = first & ~n, 2 * n
-        self._nodes[first, n] = sums.to("cpu") if n >= HOST_FROM else sums
+            if n >= HOST_FROM and sums.mean.device.type != "cpu":
+                self._leaving[first, n] = HostCopy(sums)
+                return
+        self._nodes[first, n] = sums
+
+    def _receive(self, *, wait: bool) -> None:
+        """Take in the nodes that have arrived on the processor; with `wait`, all of them."""
+        for interval, copy in list(self._leaving.items()):
+            if wait or copy.has_arrived:
+                del self._leaving[interval]
+                self._insert(interval, FloatSums(*copy.wait()))

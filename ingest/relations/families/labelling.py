@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch
+from ingest.forward.transfers import copy_to
 from ingest.relations.families import catalogue
 from ingest.relations.families.catalogue import TextTest, list_text_tests
 from ingest.relations.families.words import (
@@ -138,17 +139,18 @@ class Labeller:
             of_text = self.labels.of_text[batch.ordinals][:, None, None] == known
             columns.append(of_text.expand(*token_ids.shape, -1))
         columns += self._find_tags(batch)
-        rows = torch.cat([column[counted] for column in columns], dim=1)
-        return rows[:, self.kept]
+        # A GPU is waited for once, where each mask would wait for it.
+        rows = counted.flatten().nonzero()[:, 0]
+        return torch.cat([column.flatten(0, 1)[rows] for column in columns], dim=1)[:, self.kept]
 
     def _find_tags(self, batch: Batch) -> list[Tensor]:
         if self.tags is None:
             return []
         found = torch.zeros(*batch.token_ids.shape, len(self.tags.names), dtype=torch.bool)
-        for row, ordinal in zip(found, batch.ordinals.tolist(), strict=True):
+        for row, ordinal in zip(found, batch.on_host.ordinals.tolist(), strict=True):
             of_text = torch.from_numpy(self.tags.of_text[ordinal])
             row[: len(of_text)] = of_text
-        return [found.to(batch.token_ids.device)]
+        return [copy_to(found, batch.token_ids.device)]
 
 
 def _list_words(words: Iterable[str]) -> list[TextTest]:

@@ -78,7 +78,7 @@ class FamilyPass:
         self._labeller = labeller
         self._signs = signs
         self._count = count
-        self._labelled: tuple[Batch, Tensor, Tensor] | None = None
+        self._labelled: tuple[Batch, Tensor, Tensor, Tensor] | None = None
         device = labeller.kept.device
         self.sums = {layer: FamilySums.empty(shape, gated=gated, device=device) for layer in signs}
 
@@ -93,9 +93,10 @@ class FamilyPass:
             if self._labelled is None or self._labelled[0] is not batch:
                 counted = self._count(batch)
                 holds = self._labeller.label(batch, counted).double()
-                self._labelled = (batch, counted, holds)
-            _, counted, holds = self._labelled
-            self.sums[layer].add(activations, self._signs[layer], counted, holds)
+                rows = counted.flatten().nonzero()[:, 0]  # once a batch: a GPU is waited for
+                self._labelled = (batch, counted, holds, rows)
+            _, counted, holds, rows = self._labelled
+            self.sums[layer].add(activations, self._signs[layer], counted, holds, rows)
 
     def summarise(self, counts: Counts, least_score: float) -> Iterator[LayerFamilies]:
         """Yield what was found of each layer, whose sums are forgotten then."""

@@ -77,6 +77,7 @@ class FamilySums:
         sign: Float[Tensor, " neurons"],
         counted: Bool[Tensor, "texts positions"],
         holds: Float[Tensor, "counted tests"],
+        rows: Int[Tensor, " counted"] | None = None,
     ) -> None:
         """Add a batch.
 
@@ -87,11 +88,13 @@ class FamilySums:
             sign: the neurons' canonical signs.
             counted: which positions count.
             holds: 1 where a test holds for a counted token, else 0, in float64.
+            rows: where `counted` holds, texts one after another; None finds them, for which the
+                processor waits for a GPU.
         """
         pre = activations.in_ if activations.gate is None else activations.gate
         n = counted.shape[1]
         self.fires[:n] += ((pre > 0) & counted[:, :, None]).sum(0, dtype=torch.int32)
-        rows = counted.flatten().nonzero()[:, 0]
+        rows = counted.flatten().nonzero()[:, 0] if rows is None else rows
         step = max(1, TILE_BYTES // (8 * max(1, len(rows))))
         for first in range(0, pre.shape[2], step):
             columns = slice(first, first + step)

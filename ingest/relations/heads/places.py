@@ -63,6 +63,6 @@ def mark_drawn(
 ) -> Bool[Tensor, "texts positions"]:
     """Return which positions of a batch were drawn."""
     mask = np.zeros(tuple(batch.token_ids.shape), dtype=np.bool_)
-    for row, ordinal in enumerate(batch.ordinals.tolist()):
+    for row, ordinal in enumerate(batch.on_host.ordinals.tolist()):
         mask[row, drawn.get(int(ordinal), np.empty(0, dtype=np.int64))] = True
     return torch.from_numpy(mask).to(batch.token_ids.device)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.forward.transfers import copy_to
 from ingest.relations.universality.alignment import AlignedTexts, Positions
 from ingest.relations.universality.layer_pairs import Pass
 from ingest.relations.universality.matching import Matcher, Signs
@@ -46,7 +47,7 @@ class Side:
         for part in self.forward.split_batch(batch):
             rows, places = self._locate(part, ordinals)
             device = self.forward.device
-            consumer.rows, consumer.places = rows.to(device), places.to(device)
+            consumer.rows, consumer.places = copy_to(rows, device), copy_to(places, device)
             self.forward.run(part.to(device), [consumer])
 
     def _locate(

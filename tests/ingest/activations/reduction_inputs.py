@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.reduction import (
     GATED,
     UNGATED,
@@ -14,7 +15,6 @@ from ingest.activations.reduction import (
     NeuronKind,
     compute_batch_totals,
 )
-from ingest.activations.summary import CountedBatch
 from ingest.forward import MLPActivations
 from tests.support.random_layers import (
     CPU,

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -323,7 +324,7 @@ def test_a_batch_of_which_nothing_counts_adds_nothing(
     library: NativeKernels, kind: NeuronKind
 ) -> None:
     inputs = Inputs(0, gated=kind.gated, n_neurons=3)
-    inputs.batch = type(inputs.batch)(inputs.batch.batch, torch.zeros_like(inputs.batch.counted))
+    inputs.batch = replace(inputs.batch, counted=torch.zeros_like(inputs.batch.counted))
     with torch.inference_mode():
         sums, peaks = inputs.reduce_batch(library)
     assert not peaks.any()

@@ -22,6 +22,7 @@ from ingest.activations.compiled import (
     is_worth_compiling,
     make_compiled_kernels,
 )
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.reduction import (
     GATED,
     SWISH,
@@ -36,7 +37,6 @@ from ingest.activations.reduction import (
     reduce_batch,
     reduce_batch_in_parts,
 )
-from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
 from tests.ingest.activations.reduction_inputs import (

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.native import NotCompiledError, load_native_kernels
 from ingest.activations.reduction import (
     TokenSums,
@@ -17,7 +18,7 @@ from ingest.activations.reduction import (
     find_token_segments,
 )
 from ingest.activations.reduction.by_token import N_STRONGEST, cut_sums
-from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.activations.summary import LayerSummary
 from ingest.forward import Batch
 from neurondb.contracts.activations import TokenStatistics
 from tests.support.random_layers import (

@@ -1,0 +1,25 @@
+"""Products in bfloat16 and what is wanted of them, in C, for processors with AMX."""
+
+from ingest.vocabulary.native.kernels import (
+    Lists,
+    Packed,
+    Sums,
+    is_available,
+    pack,
+    prepare_library,
+    scan,
+    settle,
+    take_largest,
+)
+
+__all__ = [
+    "Lists",
+    "Packed",
+    "Sums",
+    "is_available",
+    "pack",
+    "prepare_library",
+    "scan",
+    "settle",
+    "take_largest",
+]

@@ -1,0 +1,113 @@
+"""Vectors as sums of bfloat16 numbers, and how far the products of such pieces are from theirs.
+
+A number has 24 bits in float32, 8 in bfloat16. The first piece of a vector is the vector rounded to
+bfloat16, the second what that lost, rounded. A product of vectors is coarse where only their first
+pieces are multiplied, fine where all are but the two second ones: of 8 bits, and of 16.
+"""
+
+from typing import Final, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ingest.vocabulary.native.kernels import DEPTH, GROUP
+
+ROUNDING: Final = 2.0**-23
+"""Relative error of an operation in float32: twice what rounding to the nearest can do."""
+
+FLUSHED: Final = 2.0**-126
+"""Numbers of bfloat16 and results in float32 below this count as zero in tile registers."""
+
+DECIMALS: Final = 12
+"""Scores are rounded to so many decimals in the end, so that equal ones are equal."""
+
+_TILE: Final = 4096
+
+
+class Lengths(NamedTuple):
+    """Euclidean lengths of vectors, of their pieces, and of what the pieces lack.
+
+    With x = x₀ + x₁ + ξ these are ‖x‖, ‖x₀‖, ‖x₁‖ (0 where there is one piece) and ‖ξ‖.
+    """
+
+    whole: Float[Tensor, " rows"]
+    first: Float[Tensor, " rows"]
+    second: Float[Tensor, " rows"]
+    lost: Float[Tensor, " rows"]
+
+    @property
+    def largest(self) -> "Lengths":
+        """The largest of each; a row that is not finite scores NaN and counts for nothing."""
+        return Lengths(*(part.where(part.isfinite(), 0).amax() for part in self))
+
+
+def measure_lengths(rows: Float[Tensor, "rows d_model"], pieces: int) -> Lengths:
+    """Return the lengths of rows as so many pieces, 1 or 2, in float64.
+
+    They are computed in float32, whose rounding of d numbers they are enlarged by.
+    """
+    parts = [_measure(tile.float(), pieces) for tile in torch.split(rows, _TILE)]
+    enlarged = 1 + rows.shape[1] * ROUNDING
+    return Lengths(*(torch.cat(part).double() * enlarged for part in zip(*parts, strict=True)))
+
+
+def _measure(rows: Tensor, pieces: int) -> Lengths:
+    first = rows.bfloat16().float()
+    lost = rows - first  # exact, as everything that rounding leaves
+    second = lost.bfloat16().float() if pieces > 1 else torch.zeros_like(lost)
+    parts = (rows, first, second, lost - second)
+    return Lengths(*(torch.linalg.vector_norm(part, dim=1) for part in parts))
+
+
+def list_terms(left: int, right: int) -> list[tuple[int, int]]:
+    """Return which pieces of the left are multiplied with which of the right, by their numbers."""
+    return [(p, q) for p in range(left) for q in range(right) if p + q < 2]
+
+
+def bound_split_error(
+    left: Lengths, right: Lengths, d_model: int, n_terms: int
+) -> Float[Tensor, " neurons"]:
+    """Return how far the product of some vectors' pieces with any token's is from the vectors'.
+
+    Let x = x₀ + x₁ + ξ be a neuron's vector and y = y₀ + y₁ + η a token's, where a second piece may
+    be none. The terms leave out x₁·y₁ of (x₀ + x₁)·(y₀ + y₁), and so by Cauchy and Schwarz
+
+        |x·y − (x₀·y₀ + x₀·y₁ + x₁·y₀)| ≤ ‖ξ‖‖y‖ + (‖x‖ + ‖ξ‖)‖η‖ + ‖x₁‖‖y₁‖.
+
+    Tile registers multiply numbers of bfloat16 without error (8 bits by 8) and add in float32: 16
+    fused products into each of two sums, these two, and the result to what was there, once for each
+    32 numbers of each term. No product is in more than n = 17 + terms·⌈d/32⌉ additions, so the sum
+    is off by at most n·2⁻²³ of the sum of the products' magnitudes, which is at most (‖x₀‖ +
+    ‖x₁‖)(‖y₀‖ + ‖y₁‖). Four more are for what is done with a score in float32: it is compared with
+    the difference of another and of twice this bound. Numbers below 2⁻¹²⁶ count as zero, which
+    takes at most that of the other factor, or of a result, for each of d places.
+
+    Args:
+        left: lengths of the neurons' vectors.
+        right: the largest lengths of the tokens'.
+        d_model: numbers of a vector.
+        n_terms: products of pieces.
+    """
+    steps = -(-d_model // DEPTH)
+    roundings = (GROUP + 1 + n_terms * steps + 4) * ROUNDING
+    sides = [lengths.first + lengths.second for lengths in (left, right)]
+    return (
+        left.lost * right.whole
+        + (left.whole + left.lost) * right.lost
+        + left.second * right.second
+        + roundings * sides[0] * sides[1]
+        + FLUSHED * n_terms * d_model * (1 + sides[0] + sides[1])
+    )
+
+
+def compute_window(error: Float[Tensor, " neurons"]) -> Float[Tensor, " neurons"]:
+    """Return how far below the k-th largest score a token of the first k may score, in float32.
+
+    Let e be the bound of the error. The k largest scores are of tokens whose true scores are at
+    least the k-th, ŝ, less e; so the k-th of the true scores is at least ŝ − e, and a token of a
+    score that is as large scores ŝ − 2e or more. What the true scores are rounded to, in the end,
+    is added; a neuron without a bound has no window, and keeps everything.
+    """
+    window = 2 * error + 2 * 10.0**-DECIMALS
+    return torch.nextafter(window.float(), torch.tensor(torch.inf)).nan_to_num(nan=torch.inf)

@@ -1,0 +1,86 @@
+"""A folder of Parquet as a source of rows: what `export parquet` wrote, back into a database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Table
+
+from neurondb.errors import NeuronDBError
+from neurondb.exchange.parquet.conversion import read_batch
+from neurondb.exchange.parquet.layout import is_by_layer, name_relation
+from neurondb.exchange.parquet.manifest import RelationFiles, read_manifest
+from neurondb.transfer.chunks import Chunk, choose_size
+from neurondb.transfer.reading import Position
+
+_LAYER: Final = "layer="
+
+
+class ParquetSource:
+    """The rows of all tables in a folder; a position is a file's number and rows read of it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a folder.
+
+        Raises:
+            NeuronDBError: when it is none that was exported, is of another version, or lacks
+                relations.
+        """
+        manifest = read_manifest(folder)
+        if not manifest.complete:
+            raise NeuronDBError(
+                f"{folder} has some relations only ({', '.join(manifest.relations)}); export all "
+                "of them to import them again"
+            )
+        self.name = str(folder)
+        self._folder = folder
+        self._relations = manifest.relations
+
+    def count(self, table: Table) -> int:
+        """Return how many rows the folder has of a table."""
+        return self._find(table).rows
+
+    def checksum(self, table: Table) -> int:
+        """Return the checksum that a table's rows had when they were exported."""
+        return int(self._find(table).checksum, 16)
+
+    def chunks(self, table: Table, after: Position = None) -> Iterator[tuple[Chunk, Position]]:
+        """Yield the rows of a table, file by file.
+
+        Raises:
+            NeuronDBError: when a file is missing or cannot be read.
+        """
+        first, n_read = after or (0, 0)
+        for place, file in enumerate(self._find(table).files[first:], first):
+            for batch in self._read(file, table, n_read):
+                n_read += batch.num_rows
+                yield read_batch(table, batch, _find_layer(file, table)), [place, n_read]
+            n_read = 0
+
+    def _find(self, table: Table) -> RelationFiles:
+        return self._relations.get(name_relation(table), RelationFiles())
+
+    def _read(self, name: str, table: Table, n_skipped: int) -> Iterator[pa.Table]:
+        file = self._folder / name
+        try:
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(choose_size(table)):
+                    rows = min(n_skipped, batch.num_rows)
+                    n_skipped -= rows
+                    if rows < batch.num_rows:
+                        yield pa.Table.from_batches([batch.slice(rows)])
+        except (OSError, pa.ArrowException) as error:
+            raise NeuronDBError(f"cannot read {file}: {_shorten(error)}") from error
+
+
+def _find_layer(file: str, table: Table) -> int | None:
+    """Return the layer that a file's path says."""
+    if not is_by_layer(table):
+        return None
+    return int(next(part for part in file.split("/") if part.startswith(_LAYER))[len(_LAYER) :])
+
+
+def _shorten(error: Any) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

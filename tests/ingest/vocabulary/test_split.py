@@ -1,0 +1,184 @@
+"""Products of pieces in bfloat16: their bound, and lists that are float64's for any input."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ingest.compilation import NotCompiledError
+from ingest.vocabulary import Precision, native, products
+from ingest.vocabulary.lm_head import LmHead
+from ingest.vocabulary.native import Sums, is_available, kernels
+from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, scan_vocabulary
+from ingest.vocabulary.split import bound_split_error, list_terms, measure_lengths
+from ingest.weights.token_rows import TokenRows
+from neurondb.schema.codes import SIDES
+from tests.support.vocabulary_reference import lm_head
+
+needs_amx = pytest.mark.skipif(not is_available(), reason="needs AMX and a compiler")
+FINE = pytest.mark.parametrize("fine", [True, False])
+
+
+def exact_scores(vectors: Tensor, tokens: Tensor) -> Tensor:
+    """In float64, rounded as they are stored; equal rows are equal."""
+    products = np.einsum("nd,vd->nv", vectors.double().numpy(), tokens.double().numpy())
+    return torch.from_numpy(products.round(12))
+
+
+def assert_lists_right(vectors: Tensor, tokens: Tensor, k: int, *, fine: bool) -> Scanned:
+    """Both lists are those of float64, ties by id, tokens that are not finite left out."""
+    scanned = scan_vocabulary(Vectors(vectors), Vocabulary(tokens, fine=fine), k, Sums())
+    expected = exact_scores(vectors, tokens)
+    for direction, sign in enumerate((1, -1)):
+        scores, ids = scanned.settle(direction)
+        signed = (sign * expected).nan_to_num(nan=-torch.inf).numpy()
+        best = np.argsort(-signed, axis=1, kind="stable")[:, :k]
+        chosen = np.take_along_axis(signed, best, axis=1)
+        np.testing.assert_array_equal(ids, np.where(np.isfinite(chosen), best, -1))
+        np.testing.assert_allclose(sign * scores, chosen, rtol=0, atol=1.5e-12)
+    return scanned
+
+
+def unit(random: torch.Generator, *shape: int) -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=random), dim=-1)
+
+
+# --- the bound ----------------------------------------------------------------------------
+
+
+def all_scores(vectors: Tensor, tokens: Tensor, terms: list[tuple[int, int]]) -> Tensor:
+    """Every score as tile registers compute it: with endless windows all are candidates."""
+    left, n = Vectors(vectors).packed, len(tokens)
+    memory = torch.empty(2 * kernels.count_packed(*tokens.shape), dtype=torch.int16)
+    right = kernels.pack(tokens, 2, of_tokens=True, memory=memory)
+    endless = torch.full((left.padded,), torch.inf)
+    lists = kernels.Lists.empty(endless, 1, n + 64), kernels.Lists.empty(endless, 1, n + 64)
+    kernels.scan(left, right, 0, terms, lists, Sums())
+    assert (lists[0].count[: len(vectors)] == n).all()
+    ids = lists[0].ids[: len(vectors), :n].long()
+    return torch.empty(len(vectors), n).scatter_(1, ids, lists[0].scores[: len(vectors), :n])
+
+
+@needs_amx
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 2**32), st.integers(1, 200), st.sampled_from([1, 2]), st.sampled_from([1, 2]),
+    st.sampled_from(["any", "positive", "half a step"]), st.floats(-12, 12),
+)  # fmt: skip
+def test_the_error_of_products_of_pieces_is_bounded(
+    seed: int, d_model: int, left: int, right: int, kind: str, scale: float
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    vectors, tokens = torch.randn(2, 40, d_model, generator=random)
+    if kind == "positive":  # sums that nothing cancels
+        vectors, tokens = vectors.abs(), tokens.abs()
+    elif kind == "half a step":  # all that rounding to bfloat16 can lose, to one side
+        vectors = torch.full_like(vectors, 1 + 2.0**-8 - 2.0**-20)
+        tokens = torch.full_like(tokens, 1 + 2.0**-8 - 2.0**-20)
+    tokens = tokens * 10**scale
+    terms = list_terms(left, right)
+    off = (all_scores(vectors, tokens, terms).double() - vectors.double() @ tokens.double().T).abs()
+    lengths = measure_lengths(vectors, left), measure_lengths(tokens, right).largest
+    bound = bound_split_error(*lengths, d_model, len(terms))
+    assert (off.amax(1) <= bound).all()
+    if kind == "half a step" and len(terms) == 1:
+        assert (off.amax(1) > bound / 2).all()  # it is nearly as bad as the bound says
+
+
+# --- lists --------------------------------------------------------------------------------
+
+
+@needs_amx
+@FINE
+@pytest.mark.parametrize(
+    ("n", "n_tokens", "d"), [(1, 1, 1), (33, 5, 31), (40, 2047, 33), (7, 5000, 64)]
+)
+def test_any_sizes(n: int, n_tokens: int, d: int, fine: bool) -> None:
+    random = torch.Generator().manual_seed(n)
+    vectors, tokens = unit(random, n, d), unit(random, n_tokens, d)
+    assert_lists_right(vectors, tokens, min(16, n_tokens), fine=fine)
+
+
+def near_ties(tokens: Tensor) -> None:
+    """Cosines of a thousand tokens that differ by some 1e-9."""
+    tokens[:1000] = tokens[0] + 1e-7 * tokens[:1000]
+
+
+def duplicates(tokens: Tensor) -> None:
+    tokens[::3] = tokens[0]
+
+
+def zeros(tokens: Tensor) -> None:
+    tokens[10:3000:7] = 0
+
+
+def not_numbers(tokens: Tensor) -> None:
+    tokens[5:3000:5] = torch.nan
+    tokens[7, 3] = torch.nan
+
+
+def sizes(tokens: Tensor) -> None:
+    tokens[::2] *= 1e-12
+    tokens[1::4] *= 1e3
+
+
+@needs_amx
+@FINE
+@pytest.mark.parametrize("change", [near_ties, duplicates, zeros, not_numbers, sizes])
+def test_awkward_tokens(change: Callable[[Tensor], None], fine: bool) -> None:
+    random = torch.Generator().manual_seed(3)
+    vectors, tokens = unit(random, 20, 48), unit(random, 3000, 48)
+    change(tokens)
+    vectors[4] = torch.nan
+    vectors[5] = tokens[0]
+    assert_lists_right(vectors, tokens, 16, fine=fine)
+
+
+@needs_amx
+def test_too_many_candidates_are_searched_again() -> None:
+    random = torch.Generator().manual_seed(1)
+    vectors, tokens = unit(random, 3, 16), unit(random, 4000, 16)
+    tokens[1::2] = vectors[1]
+    scanned = assert_lists_right(vectors, tokens, 16, fine=True)
+    assert scanned.is_overfull.tolist() == [False, True, False]
+
+
+# --- the LM head --------------------------------------------------------------------------
+
+
+@needs_amx
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+def test_the_lm_head_is_that_of_float64(dtype: torch.dtype, scale: float) -> None:
+    random = torch.Generator().manual_seed(2)
+    unembed = torch.randn(4000, 40, generator=random).to(dtype)
+    in_ = torch.randn(25, 40, generator=random) * scale
+    found = LmHead(unembed, TokenRows(4000), Precision.SPLIT).decode(in_, SIDES)
+    for side in SIDES:
+        probability, typical = lm_head(unembed.double().numpy(), side * in_.double().numpy())
+        best = probability.max(1)
+        np.testing.assert_array_equal(found[side].token_ids, probability.argmax(1))
+        tolerance = 1e-5 + 2e-5 * scale  # logits of up to scale · 40
+        np.testing.assert_allclose(found[side].probability, best, rtol=tolerance)
+        np.testing.assert_allclose(found[side].normalised, best / typical, rtol=tolerance)
+
+
+# --- where there is none ------------------------------------------------------------------
+
+
+def test_without_bfloat16_products_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "is_available", lambda: False)
+    assert Precision.for_device(torch.device("cpu")) is Precision.EXACT
+
+
+def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def load(self) -> None:
+            raise NotCompiledError("no C compiler here")
+
+    monkeypatch.setattr(kernels, "_LIBRARY", Broken())
+    assert not native.is_available.__wrapped__()
