@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 
@@ -56,7 +56,7 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         self.location = None if location is None else str(location)
         """What was opened, as it was given."""
         self._opened = open_existing(self.location)
-        self.engine: Final[Engine] = self._opened.execution_options(time_limit_s=time_limit)
+        self.engine: Engine = self._opened.execution_options(time_limit_s=time_limit)
         super().__init__()
 
     def close(self) -> None:

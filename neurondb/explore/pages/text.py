@@ -13,7 +13,7 @@ from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import make_visible
-from neurondb.neurons import parse_neuron
+from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.phrases import Phrase, find_spans, parse_search, split_text
 from neurondb.phrases import Piece as TextPiece
 from neurondb.reading.models import Model, find_model, find_neuron_id
@@ -145,7 +145,7 @@ class _Selection(NamedTuple):
     model: Model | None
     layer: int
     position: int | None
-    neuron: tuple[int, int] | None
+    neuron: NeuronPlace | None
     search: str | None
     phrases: tuple[Phrase, ...]
 
