@@ -186,7 +186,7 @@ def _read_content(
         layer=selection.layer,
         every_layer=model is not None and count_layers_at_once(model) == model.n_layers,
         position=selection.position,
-        neuron=None if selection.neuron is None else "{}.{}".format(*selection.neuron),
+        neuron=None if selection.neuron is None else selection.neuron.name,
         stretch=stretch,
         start=read_text_start(connection, text.text_id) if stretch is None else None,
         search=selection.search,
