@@ -157,7 +157,7 @@ class LayerSummary:
         """Add a batch as `add` does, but let the processor see no value before `settle`."""
         finder, sums = self._count(batch, activations, sign, activation)
         needed = [(~sums.sum.isfinite().all()).long()[None]]
-        rooms = []
+        rooms: list[Room] = []
         for best, offer in self._offers(batch, finder):
             room = self._rooms.get(len(rooms)) or Room.for_all(best)
             rooms.append(room)
