@@ -296,7 +296,7 @@ def print_sizes(found: list[TableSize], file: Path) -> None:
     full = sum(t.extrapolated for t in found)
     print(
         f"file {file.stat().st_size / 1e9:.2f} GB; with {FULL_LIST} tokens and examples a list "
-        f"{full / 1e9:.2f} GB (target 8)"
+        f"{full / 1e9:.2f} GB (target 7)"
     )
 
 

@@ -20,21 +20,21 @@ EXAMPLES: Final = "example_rows"
 HISTOGRAMS: Final = "activation_histograms"
 
 BYTES_A_ROW: Final[Mapping[str, float]] = {
-    TOP_TOKENS: 35.7,
+    TOP_TOKENS: 35.6,
     EXAMPLES: 23.8,
-    HISTOGRAMS: 130,
-    "sign_case_rows": 132,
-    "activation_stats": 122,
+    HISTOGRAMS: 132,
+    "sign_case_rows": 136,
+    "activation_stats": 125,
     "vocab_stat_rows": 56,
-    "lm_head_tokens": 43,
-    "neurons": 70,
-    "cosines": 54,
-    "classes": 43,
-    "double_checking": 28,
+    "lm_head_tokens": 44,
+    "neurons": 68,
+    "cosines": 52,
+    "classes": 38,
+    "double_checking": 27,
     "property_effects": 58,
     "peak_token_rows": 33,
     "descriptions": 130,
-    "tokens": 65,
+    "tokens": 60,
 }
 """SQLite, pages full."""
 
