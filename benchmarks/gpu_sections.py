@@ -244,7 +244,7 @@ def measure_vocabulary(asked: Asked, name: str, repeats: int = 3) -> Figures:
     least: dict[str, float] = {}
     for repeat in range(repeats + 1):
         for way, work in ways.items():
-            took = subject.seconds(work)
+            took, _ = subject.seconds(work)
             if repeat:  # the first warms up
                 least[way] = min(took, least.get(way, took))
     return {
