@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,12 +65,13 @@ class CardSubject(Subject):
         return ended - started, ended - turned
 
 
-def _make_model(settings: dict[str, object], device: torch.device, dtype: torch.dtype) -> object:
+def _make_model(settings: dict[str, object], device: torch.device, dtype: torch.dtype) -> Any:
     values = {name: value for name, value in settings.items() if name != "architectures"}
     config = AutoConfig.for_model(str(values.pop("model_type")), **values)
     # Made where it runs: random numbers of billions of weights take a processor minutes.
     with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        make: Any = AutoModelForCausalLM.from_config
+        model = make(config, dtype=dtype)
     return model.to(device).eval()
 
 

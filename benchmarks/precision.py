@@ -74,7 +74,7 @@ def time_in_turns(subjects: list[Subject], repeats: int, n_batches: int) -> None
             )
 
 
-def compare(wide: ActivationsRecord, half: ActivationsRecord) -> dict[str, NDArray]:
+def compare(wide: ActivationsRecord, half: ActivationsRecord) -> dict[str, NDArray[np.float64]]:
     """Return by quantity the differences of a layer's neurons."""
     n = wide.n_tokens.astype(float)
     change, extremes = [], []

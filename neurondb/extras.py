@@ -18,7 +18,7 @@ EXTRAS: Final = {
     ),
     "site": ("altair", "datasette", "uvicorn", "vl_convert", "yaml"),
     "attributes": ("bm25s",),
-    "frames": ("pandas", "polars", "pyarrow"),
+    "frames": ("pandas", "polars"),
     "postgres": ("psycopg",),
     "ray": ("ray",),
     "syntax": ("spacy",),

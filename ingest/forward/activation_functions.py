@@ -12,6 +12,7 @@ from ingest.families import gpt_oss
 from neurondb.errors import UnsupportedModelError
 
 ActivationFunction = Callable[[Tensor], Tensor]
+"""Is applied to every element."""
 
 
 def find_activation(name: str) -> ActivationFunction:
@@ -34,6 +35,9 @@ def find_activation(name: str) -> ActivationFunction:
 
 
 def clamped_swish(gate: Tensor) -> Tensor:
-    """Return gpt-oss's function of the gate, as transformers computes it."""
+    """Return gpt-oss's function of the gate, as transformers computes it.
+
+    min(x, 7) · σ(1.702 · min(x, 7)), element by element, of a tensor of any shape.
+    """
     clamped = gate.clamp(max=gpt_oss.LIMIT)
     return clamped * torch.sigmoid(clamped * gpt_oss.ALPHA)

@@ -26,7 +26,7 @@ def refuse_other_weights(
     checkpoint: Checkpoint,
     model: Any,
     decoder: nn.Module,
-    hook_points: Sequence[MLPHookPoints | ExpertHookPoints],
+    hook_points: Sequence[MLPHookPoints | ExpertHookPoints] = (),
 ) -> None:
     """Make sure that a loaded model has the weights of a checkpoint.
 
@@ -37,7 +37,7 @@ def refuse_other_weights(
         checkpoint: The checkpoint that was analysed.
         model: The model that transformers loaded.
         decoder: The part of it that holds the layers.
-        hook_points: Every layer's modules; of a layer that is divided, its running experts.
+        hook_points: Every layer's modules; needed of a model with experts.
 
     Raises:
         ModelError: A value is another.
@@ -48,7 +48,7 @@ def refuse_other_weights(
         place = checkpoint.layout.block.format(layer)
         block = decoder.get_submodule(place.rstrip("."))
         tensors = checkpoint.read_block(layer)
-        points = hook_points[layer]
+        points = hook_points[layer] if hook_points else None
         if isinstance(points, ExpertHookPoints):
             tensors = _refuse_other_experts(checkpoint, place, tensors, points)
         for name, stored in tensors.items():

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.interventions.hooks import Intervention, Targets
+from ingest.interventions.hooks import Intervention
+from ingest.interventions.targets import Targets
 from neurondb.errors import IngestError
 from neurondb.formatting.text import format_ingest_command
 from neurondb.interventions import Treatment

@@ -25,9 +25,8 @@ from neurondb.schema import tables
 from neurondb.server_locks import hold_model
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
-from neurondb.writing.activations import write_activations
+from neurondb.writing.activations import keep_lean, write_activations
 from neurondb.writing.descriptions import describe_model
-from neurondb.writing.lean import keep_lean
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
 from neurondb.writing.peaks import STAGE, make_peaks_step

@@ -28,10 +28,8 @@ from neurondb.contracts.activations import ActivationsRecord
 from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models, peaks
-from neurondb.writing.activations import write_activations
-from neurondb.writing.lean import keep_lean
+from neurondb.writing.activations import keep_lean, write_activations, write_routing
 from neurondb.writing.ledger import Step
-from neurondb.writing.routing import write_routing
 from neurondb.writing.rows import transaction
 
 

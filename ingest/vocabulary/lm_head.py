@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
+from ingest.vocabulary.moments import join_tiles
 from ingest.vocabulary.native import Sums
 from ingest.vocabulary.products import (
     NEURON_TILE,
@@ -22,7 +23,6 @@ from ingest.vocabulary.products import (
     bound_product_error,
     multiply_tiles,
 )
-from ingest.vocabulary.records import join_tiles
 from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, scan_vocabulary
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows

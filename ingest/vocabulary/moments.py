@@ -1,11 +1,19 @@
-"""Moments of a neuron's scores over the vocabulary."""
+"""Moments of a neuron's scores over the vocabulary, and records of tiles of neurons, joined."""
 
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TypeVar
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.products import TOKEN_TILE, Precision, compute_mean_row, multiply_in_float32
-from neurondb.contracts.vocabulary import VocabularyMoments
+from neurondb.contracts.tokens import LmHeadTokens
+from neurondb.contracts.vocabulary import TokenList, VocabularyMoments
+
+_Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 
 NO_SPREAD = 1e-14
 """Variance of cosines below which it is that of their rounding: no skewness, no kurtosis."""
@@ -127,3 +135,18 @@ def _standardise(second: Tensor, third: Tensor, fourth: Tensor) -> tuple[Tensor,
 def record_vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
     """Return moments as a record, in the order of its fields and in float64."""
     return VocabularyMoments(*(moment.double().cpu().numpy() for moment in moments))
+
+
+def join_tiles(parts: Sequence[_Record]) -> _Record:
+    """Return one record of all neurons, from a record of each tile of neurons."""
+    arrays = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(parts[0])
+    }
+    return type(parts[0])(**arrays)
+
+
+def cut_tiles(record: _Record, n: int) -> list[_Record]:
+    """Return a record as n records of equally many neurons."""
+    columns = {field.name: np.split(getattr(record, field.name), n) for field in fields(record)}
+    return [type(record)(**{name: parts[i] for name, parts in columns.items()}) for i in range(n)]

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from ingest.vocabulary.comparison import Comparison, SplitComparison, TiledComparison
 from ingest.vocabulary.lm_head import LmHead
-from ingest.vocabulary.moments import Spread, record_vocabulary_moments
+from ingest.vocabulary.moments import Spread, cut_tiles, join_tiles, record_vocabulary_moments
 from ingest.vocabulary.products import NEURON_TILE, SPLIT_ROWS, Precision
-from ingest.vocabulary.records import cut_tiles, join_tiles
 from ingest.vocabulary.scan import LONGEST
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows

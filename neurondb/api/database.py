@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 
@@ -56,7 +56,7 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         self.location = None if location is None else str(location)
         """What was opened, as it was given."""
         self._opened = open_existing(self.location)
-        self.engine: Final[Engine] = self._opened.execution_options(time_limit_s=time_limit)
+        self.engine: Engine = self._opened.execution_options(time_limit_s=time_limit)
         super().__init__()
 
     def close(self) -> None:
@@ -127,7 +127,10 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         return NeuronGroup(self, found, select_neurons(self.engine, found, selection, seed))
 
     def neuron(
-        self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None
+        self,
+        model: str,
+        neuron: str | tuple[int, int] | NeuronPlace,
+        options: PageOptions | None = None,
     ) -> Neuron:
         """Return all that is known of one neuron: what `neurondb show` prints.
 
@@ -261,7 +264,7 @@ def open(location: str | Path | None = None, *, time_limit: float = TIME_LIMIT_S
     return Database(location, time_limit=time_limit)
 
 
-def _read_place(neuron: str | tuple[int, int]) -> NeuronPlace:
+def _read_place(neuron: str | tuple[int, int] | NeuronPlace) -> NeuronPlace:
     """Return the place of a neuron that is given as a text or as a pair."""
     if not isinstance(neuron, (str, tuple)):
         raise UsageError(f"{neuron!r} is no neuron; give '31.9634' as a text, or (31, 9634)")

@@ -24,7 +24,7 @@ from neurondb.spelling import option
 from neurondb.sql import open_engine
 from neurondb.writing.ablations import store_named_at
 
-Neurons = str | Sequence[str | tuple[int, int]]
+Neurons = str | Sequence[str | tuple[int, int] | NeuronPlace]
 """Neurons as `5.1,4.41`, or a sequence of `5.1` or (5, 1)."""
 
 

@@ -149,13 +149,8 @@ class Result:
         )
 
     def to_arrow(self) -> "pyarrow.Table":
-        """Return a table of Arrow; NULL is null, and a column of lists is a list column.
-
-        Raises:
-            MissingExtraError: when pyarrow, of the extra `frames`, is not installed.
-        """
-        with name_missing_extras():
-            import pyarrow
+        """Return a table of Arrow; NULL is null, and a column of lists is a list column."""
+        import pyarrow
 
         columns = zip(*self, strict=True) if len(self) else ((),) * len(self.columns)
         return pyarrow.table(

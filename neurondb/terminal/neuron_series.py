@@ -35,6 +35,7 @@ def draw_neuron_series(found: Sequence[NeuronSeries], width: int) -> Text:
 
 
 def _format_stretch(stretch: Stretch) -> str:
+    """Return models, class and, in brackets, how far the neuron moved."""
     models = dict.fromkeys((stretch.first, stretch.last))
     moved = "" if stretch.moved is None else f" ({format_compact(stretch.moved)})"
     return f"{make_visible('–'.join(models))} {stretch.class_name or MISSING}{moved}"

@@ -37,8 +37,10 @@ _HEADER: Final = 19
 class Source(Protocol):
     """What rows are copied from."""
 
-    name: str
-    """What messages call it."""
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
 
     def count(self, table: Table) -> int:
         """Return how many rows it has of a table."""

@@ -1,6 +1,8 @@
 """The activations of one layer on a dataset → rows (METHODS §5)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Int
@@ -11,11 +13,13 @@ from neurondb.contracts.activations import (
     Examples,
     LabelStatistics,
     Moments,
+    RoutingRecord,
     SignCase,
     TokenStatistics,
 )
+from neurondb.contracts.ingest import LEAN_LIST
 from neurondb.schema import tables
-from neurondb.schema.codes import QUANTITY_COLUMNS
+from neurondb.schema.codes import QUANTITIES, QUANTITY_COLUMNS
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.peaks import forget_peak_tokens
 from neurondb.writing.rows import Columns, compute_share, fill_with_nan, interleave, scale
@@ -23,6 +27,9 @@ from neurondb.writing.traces import forget_traces
 
 Ids = Int[np.ndarray, " neurons"]
 TextIds = Int[np.ndarray, " texts"]
+
+LEAN_QUANTITY: Final = QUANTITIES.index("hook_post")
+"""The quantity whose examples `ingest --lean` keeps: pages show it, and tokens at peaks are its."""
 
 
 def write_activations(
@@ -61,6 +68,30 @@ def write_activations(
         writer.replace_layer(table, layer, columns, dataset_id=dataset_id)
     forget_traces(writer, layer, dataset_id)
     forget_peak_tokens(writer, layer, dataset_id)
+
+
+def write_routing(
+    writer: StepWriter, layer: int, record: RoutingRecord | None, dataset_id: int
+) -> None:
+    """Replace what is stored of a layer's routing on a dataset; nothing where it has no experts."""
+    if record is None:
+        return
+    r, n = tables.expert_routing.c, len(record.n_tokens)
+    n_all = np.full(n, record.n_all_tokens)
+    columns = {
+        "model_id": np.full(n, writer.model.model_id),
+        "dataset_id": np.full(n, dataset_id),
+        "layer": np.full(n, layer),
+        "expert": np.arange(n),
+        "n_tokens": record.n_tokens,
+        "n_all_tokens": n_all,
+        "share": compute_share(record.n_tokens, n_all),
+        "mean_weight": record.weight,
+    }
+    of_layer = (
+        (r.model_id == writer.model.model_id) & (r.dataset_id == dataset_id) & (r.layer == layer)
+    )
+    writer.replace(tables.expert_routing, columns, of_layer)
 
 
 def _make_statistics(ids: Ids, record: ActivationsRecord) -> Columns:
@@ -187,3 +218,31 @@ def _make_token_statistics(ids: Ids, places: Mapping[int, TokenStatistics]) -> C
             for name in ("token_id", "mean", "freq", "n")
         },
     }
+
+
+# --- what --lean keeps -------------------------------------------------------------------------
+
+
+def keep_lean(record: ActivationsRecord) -> ActivationsRecord:
+    """Return what `ingest --lean` stores of a layer: every number, and the lists of hook_post.
+
+    Moments, frequencies and statistics of sign cases are what `find` asks for. Lists, which only
+    pages show, are shorter, and histograms and the other quantities' examples are left out.
+    """
+    return replace(
+        record,
+        histograms={},
+        examples={
+            list_id: _shorten(examples)
+            for list_id, examples in record.examples.items()
+            if list_id % len(QUANTITIES) == LEAN_QUANTITY
+        },
+    )
+
+
+def _shorten(examples: Examples) -> Examples:
+    return Examples(
+        examples.ordinal[:, :LEAN_LIST],
+        examples.position[:, :LEAN_LIST],
+        examples.value[:, :LEAN_LIST],
+    )

@@ -45,8 +45,9 @@ class StoredModel:
     def neuron_ids(self, layer: int) -> tuple[int, int]:
         """Return the first id of a layer and the one after its last."""
         first = self.first_neuron_id + layer * self.d_mlp
-        is_narrow = self.experts is not None and layer < self.n_layers
-        return first, first + (self.experts.count_neurons(layer) if is_narrow else self.d_mlp)
+        if self.experts is None or layer >= self.n_layers:
+            return first, first + self.d_mlp
+        return first, first + self.experts.count_neurons(layer)
 
 
 def store_model(

@@ -84,13 +84,14 @@ def test_a_database_of_the_former_head_upgrades_and_keeps_its_rows(former: Path)
 
 def test_numbers_of_a_former_database_are_the_same_after_an_upgrade_and_back(former: Path) -> None:
     exact = 0.1 + 1e-17  # a cosine that decided between equals is float64
-    cosines = [np.float32(0.1), np.float32(2**-9 / 3), exact, 1.0, -1.0, np.float32(-0.7)]
+    single = [float(np.float32(number)) for number in (0.1, 2**-9 / 3, -0.7)]
+    cosines = [*single, exact, 1.0, -1.0]
     values = [-1.5, *(float(np.float32(v)) for v in (1e-6, 3.3, -77.7, 4e9, 2**-140, -1e38))]
     with sqlite3.connect(former) as connection:
         for rank, value in enumerate(values[1:], 1):
             connection.execute("INSERT INTO example_rows VALUES (1,1,0,?,2,5,?)", (rank, value))
         connection.execute("DELETE FROM top_token_rows")
-        for rank, cosine in enumerate(map(float, cosines)):
+        for rank, cosine in enumerate(cosines):
             connection.execute("INSERT INTO top_token_rows VALUES (1,0,?,0,?)", (rank, cosine))
     upgrade(former)
     with sqlite3.connect(former) as connection:
@@ -103,7 +104,7 @@ def test_numbers_of_a_former_database_are_the_same_after_an_upgrade_and_back(for
         again = connection_back.exec_driver_sql("SELECT value FROM example_rows").fetchall()
     engine.dispose()
     assert [value for (value,) in shown] == values
-    assert [cosine for (cosine,) in cosines_shown] == list(map(float, cosines))
+    assert [cosine for (cosine,) in cosines_shown] == cosines
     assert [value for (value,) in again] == values
 
 

@@ -22,7 +22,8 @@ from ingest.forward import Batch
 from ingest.forward.hooks import MLPHookPoints
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, fix_output, take_texts
 from ingest.interventions.condition_mask import mask_untouched
-from ingest.interventions.hooks import Intervention, Targets
+from ingest.interventions.hooks import Intervention
+from ingest.interventions.targets import Targets
 from neurondb.interventions import Condition
 
 

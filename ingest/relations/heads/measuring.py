@@ -87,7 +87,7 @@ def measure_heads(
 def choose_pairs(scan: Scan, request: HeadsRequest, d_mlp: int) -> list[Pair]:
     """Return the pairs that were asked for, or those of the strongest scores, sides in turn."""
     if request.pairs:
-        return [Pair(*one.neuron, one.head_layer, one.head) for one in request.pairs]
+        return [Pair(*one.neuron[:2], one.head_layer, one.head) for one in request.pairs]
     n_heads = scan.heads.n_heads
     strongest = islice(iterate_strongest(scan.scores), request.n_pairs)
     return [

@@ -1,6 +1,6 @@
 /* Products of neurons with the vocabulary in bfloat16, by AMX, and what is wanted of them.
 
-   Compiled on the user's machine by `ingest.native_library`. A block of 32 neurons x 32 tokens is
+   Compiled on the user's machine by `ingest.compilation`. A block of 32 neurons x 32 tokens is
    multiplied into tile registers, whose sums are float32, and looked through before it leaves the
    first cache: scores that may be among a neuron's largest or smallest go to its lists, powers or
    exponentials of all of them to its sums. No score is read twice.

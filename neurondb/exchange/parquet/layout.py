@@ -27,15 +27,15 @@ CODES: Final[dict[str, Words]] = {
     "control_kinds": {"kind": codes.CONTROL_KINDS},
     "token_stat_places": {"place": codes.TOKEN_STAT_PLACES},
     "token_lists": {
-        name: tuple(row[i + 1] for row in codes.TOKEN_LISTS)
+        name: tuple(str(row[i + 1]) for row in codes.TOKEN_LISTS)
         for i, name in enumerate(("vector", "basis", "direction"))
     },
     "example_lists": {
-        name: tuple(row[i + 1] for row in codes.EXAMPLE_LISTS)
+        name: tuple(str(row[i + 1]) for row in codes.EXAMPLE_LISTS)
         for i, name in enumerate(("sign_case", "quantity"))
     },
     "peak_token_lists": {
-        name: tuple(row[i + 1] for row in codes.PEAK_LISTS)
+        name: tuple(str(row[i + 1]) for row in codes.PEAK_LISTS)
         for i, name in enumerate(("sign_case", "place"))
     },
 }

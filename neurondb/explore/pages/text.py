@@ -13,7 +13,7 @@ from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import make_visible
-from neurondb.neurons import parse_neuron
+from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.phrases import Phrase, find_spans, parse_search, split_text
 from neurondb.phrases import Piece as TextPiece
 from neurondb.reading.models import Model, find_model, find_neuron_id
@@ -145,7 +145,7 @@ class _Selection(NamedTuple):
     model: Model | None
     layer: int
     position: int | None
-    neuron: tuple[int, int] | None
+    neuron: NeuronPlace | None
     search: str | None
     phrases: tuple[Phrase, ...]
 
@@ -186,7 +186,7 @@ def _read_content(
         layer=selection.layer,
         every_layer=model is not None and count_layers_at_once(model) == model.n_layers,
         position=selection.position,
-        neuron=None if selection.neuron is None else "{}.{}".format(*selection.neuron),
+        neuron=None if selection.neuron is None else selection.neuron.name,
         stretch=stretch,
         start=read_text_start(connection, text.text_id) if stretch is None else None,
         search=selection.search,

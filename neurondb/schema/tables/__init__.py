@@ -11,6 +11,7 @@ from neurondb.schema.tables.activations import (
     dataset_rows,
     example_lists,
     example_rows,
+    expert_routing,
     labels,
     sign_case_names,
     sign_case_rows,
@@ -35,7 +36,6 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
-from neurondb.schema.tables.experts import expert_routing
 from neurondb.schema.tables.families import (
     family_activations,
     family_runs,

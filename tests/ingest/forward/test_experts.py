@@ -196,8 +196,8 @@ def test_examples_stand_where_their_tokens_do(
                 if ordinal >= 0
             }
             assert found.keys() == best.keys()
-            for ordinal, (value, position) in best.items():
-                assert found[ordinal][0] == pytest.approx(value, rel=1e-3)
+            for ordinal, (size, position) in best.items():
+                assert found[ordinal][0] == pytest.approx(size, rel=1e-3)
                 assert found[ordinal][1] == position
                 n_seen += 1
     assert n_seen > WIDTH

@@ -75,7 +75,9 @@ def test_a_changed_weight_on_disk_is_found(model: Path, on_disk: str, tmp_path: 
     save_file(tensors, file, metadata={"format": "pt"})
     spread = Forward(Checkpoint.open(changed), torch.device("cpu"), torch.float32, on_disk)
     with pytest.raises(ModelError, match=r"layers\.1\.mlp\.down_proj\.weight of the model"):
-        refuse_other_weights(Checkpoint.open(model), spread.model, spread.decoder)
+        refuse_other_weights(
+            Checkpoint.open(model), spread.model, spread.decoder, spread.all_hook_points
+        )
 
 
 def test_what_accelerate_moves_computes_where_its_hook_says() -> None:

@@ -73,7 +73,7 @@ def test_zero_is_a_neuron_that_writes_nothing(running: Running) -> None:
     other: Any = transformers.AutoModelForCausalLM.from_pretrained(
         running.path, dtype=torch.float32, experts_implementation="eager"
     )
-    neurons = CHOSEN
+    neurons: tuple[int, ...] = CHOSEN
     down = other.model.layers[-1].mlp.experts.down_proj.data
     for neuron in CHOSEN:
         expert, number = divmod(neuron, WIDTH)

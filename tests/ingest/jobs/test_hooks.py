@@ -25,7 +25,12 @@ TOKENS = torch.tensor([[1, 40, 17, 300, 8, 25, 90, 12]])
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    return AutoModelForCausalLM.from_pretrained(model_directory(), dtype=torch.float32).eval()
+    return load_model()
+
+
+def load_model() -> Any:
+    loaded: Any = AutoModelForCausalLM.from_pretrained(model_directory(), dtype=torch.float32)
+    return loaded.eval()
 
 
 @pytest.fixture
@@ -61,7 +66,8 @@ def set_by_hand(model: Any, values: dict[int, Tensor], condition: Any = None) ->
                 holds = condition(layer, gate[..., neurons], post[..., neurons])
                 new = torch.where(holds, new, post[..., neurons])
             post[..., neurons] = new
-            return post @ block.down_proj.weight.T
+            written: Tensor = post @ block.down_proj.weight.T
+            return written
 
         handles.append(
             mlp(model, layer).register_forward_hook(lambda _m, x, _y, f=forward: f(x[0]))
@@ -88,6 +94,7 @@ def test_vectors_are_the_rows_of_the_checkpoint(db: ndb.Database, model: Any) ->
     group = db.select(MODEL_NAME, neurons="3.100,1.5,1.3")
     assert list(group) == ["1.3", "1.5", "3.100"]
     vectors = group.read_vectors()
+    assert vectors.gate is not None
     expected = [("gate_proj", vectors.gate), ("up_proj", vectors.in_)]
     for name, rows in expected:
         weights = [
@@ -176,7 +183,7 @@ def test_other_models_are_refused(db: ndb.Database, model: Any) -> None:
     small = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20))
     with pytest.raises(ModelError, match=r"1 layers of 32.*has 6 of 512"), group.hook_for(small):
         pass
-    other = AutoModelForCausalLM.from_pretrained(model_directory(), dtype=torch.float32).eval()
+    other = load_model()
     with torch.no_grad():
         mlp(other, 2).up_proj.weight[0] += 1
     with (

@@ -165,7 +165,8 @@ def test_jobs_that_cannot_are_refused_in_one_line(stored: Stored, job: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"stages": ("traces",)}, "traces"), ({"shard": (1, 2)}, "shard")]
+    ("options", "words"),
+    [({"stages": ("traces",)}, "traces"), ({"stages": None, "shard": (1, 2)}, "shard")],
 )
 def test_what_is_not_computed_is_refused_first(
     stored: Stored, options: dict[str, Any], words: str

@@ -135,7 +135,7 @@ def test_gradients_are_autograds_in_float64(name: str) -> None:
     torch.autograd.backward(uncapped(hf, out))
     for one in found.positions:
         for neuron in one.neurons[::13]:
-            layer, number = neuron.place
+            layer, number, _ = neuron.place
             post = posts[layer].reshape(-1, posts[layer].shape[-1])[one.position, number]
             grad = posts[layer].grad
             assert grad is not None

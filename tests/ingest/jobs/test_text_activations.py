@@ -29,7 +29,7 @@ def test_every_token_is_that_of_a_plain_hook(name: str) -> None:
     assert [token.token_id for token in found.tokens] == ids
     assert [one.place for one in found.neurons] == list(PLACES)
     for one in found.neurons:
-        (layer, neuron), sign = one.place, model.sign(one.place)
+        (layer, neuron, _), sign = one.place, model.sign(one.place)
         np.testing.assert_allclose(one.in_, ins[layer][:, neuron] * sign, atol=1e-5)
         np.testing.assert_allclose(one.post, posts[layer][:, neuron] * sign, atol=1e-5)
         if name not in ("gpt2", "opt", "gptj"):

@@ -53,7 +53,7 @@ def make_batches(layer: Layer) -> list[Batch]:
     ids = torch.arange(N_TEXTS * 6).view(N_TEXTS, 6) % 5
     lengths = torch.tensor([len(text.in_) for text in layer.texts])
     batches = []
-    for number, rows in enumerate(torch.arange(N_TEXTS).split(A_BATCH)):
+    for number, rows in enumerate(torch.split(torch.arange(N_TEXTS), A_BATCH)):
         width = int(lengths[rows].max())
         batches.append(Batch(ids[rows, :width], lengths[rows], rows, number=number))
     return batches

@@ -17,7 +17,7 @@ from neurondb.errors import UsageError
 
 BAD = os.fsdecode(b"na\xefve")
 PATHS = {
-    "ingest": {"model", "db", "dataset", "summary"},
+    "ingest": {"model", "db", "dataset", "summary", "device_map"},
     "merge": {"files", "db"},
     "ablate": {"dataset", "save_tokens", "output", "db"},
     "attributes build": {"paragraphs", "subjects", "output", "stop_words", "report"},

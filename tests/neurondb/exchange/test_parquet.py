@@ -54,10 +54,12 @@ def test_it_becomes_the_same_database_again(sample: Sample, exported: Path, tmp_
 
 
 def test_duckdb_reads_words_and_names(sample: Sample, exported: Path) -> None:
-    theirs = duckdb.sql(
+    relation = duckdb.sql(
         "SELECT model, layer, neuron, vector, basis, direction, rank, token, cosine "
         f"FROM read_parquet('{exported}/{LISTS}', hive_partitioning = true) ORDER BY ALL"
-    ).fetchall()
+    )
+    assert relation is not None
+    theirs = relation.fetchall()
     ours = ask(
         sample,
         "SELECT m.name, n.layer, n.neuron, vector, basis, direction, rank, t.token, "

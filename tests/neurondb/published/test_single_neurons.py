@@ -36,7 +36,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def neuron_id(name: str) -> int:
-    layer, neuron = parse_neuron(name)
+    layer, neuron, _ = parse_neuron(name)
     return 1 + layer * 11008 + neuron
 
 
@@ -45,7 +45,7 @@ def put_neuron(
 ) -> None:
     """Insert a neuron as ingestion would: `in` and `out` turned so that cos(gate, in) ≥ 0."""
     sign = -1 if gate_in < 0 else 1
-    layer, neuron = parse_neuron(name)
+    layer, neuron, _ = parse_neuron(name)
     key = {"neuron_id": neuron_id(name)}
     row = key | {"model_id": 1, "layer": layer, "neuron": neuron, "sign": sign}
     connection.execute(insert(tables.neurons), row)

@@ -13,7 +13,7 @@ from neurondb.database import open_existing
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.reading.integrity import find_problems
 from neurondb.reading.models import open_readonly
-from neurondb.transfer import chunks, copying
+from neurondb.transfer import chunks, copying, loading
 from neurondb.transfer.copying import copy_into
 from neurondb.transfer.databases import open_source, refuse_itself
 from tests.support.copies import Failing, InterruptedError_, contents, copy
@@ -62,7 +62,7 @@ def test_a_copy_goes_on_where_it_was_stopped(
 
 KILLED = """
 import os, signal, sys
-from neurondb.transfer import chunks, copying
+from neurondb.transfer import chunks, copying, loading
 from tests.support.copies import copy
 chunks.NUMERIC_ROWS, load, n = 500, copying.load_chunk, 0
 def load_and_die(*arguments):
@@ -165,7 +165,7 @@ def test_beside_others_all_comes_or_nothing(sample: Sample, tmp_path: Path) -> N
 def test_rows_that_changed_on_the_way_are_found(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = copying.load_chunk
+    load = loading.load_chunk
 
     def change(connection: object, table: object, chunk: chunks.Chunk) -> None:
         if "cosine" in chunk.columns:

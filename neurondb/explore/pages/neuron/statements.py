@@ -10,8 +10,8 @@ from neurondb.reading.families import NEURON_STATEMENT
 _OVERVIEW: Final = """SELECT * FROM neuron_overview
 WHERE neuron_id = :neuron_id"""
 _COSINES: Final = """SELECT b.pair, b.kind, b.low, b.high,
-       CASE b.pair WHEN 'gate_in' THEN c.gate_in WHEN 'gate_out' THEN c.gate_out
-                   ELSE c.in_out END AS cosine
+  CASE b.pair WHEN 'gate_in' THEN c.gate_in WHEN 'gate_out' THEN c.gate_out
+  ELSE c.in_out END AS cosine
 FROM neurons n
 JOIN cosines c ON c.neuron_id = n.neuron_id
 JOIN baselines b ON b.model_id = n.model_id AND b.layer = n.layer
@@ -64,28 +64,23 @@ JOIN neuron_sets s ON s.set_id = r.set_id
 JOIN ablation_results x ON x.run_id = r.run_id
 WHERE r.model_id = :model_id
   AND EXISTS (SELECT 1 FROM neuron_set_members m
-              WHERE m.set_id = r.set_id AND m.neuron_id = :neuron_id)
+  WHERE m.set_id = r.set_id AND m.neuron_id = :neuron_id)
 ORDER BY r.run_id, x.metric, x.filter"""
 _COUNTERPARTS: Final = """SELECT * FROM compared_neurons
 WHERE comparison_id IN (SELECT comparison_id FROM comparisons
-                        WHERE model_a = :model_id OR model_b = :model_id)
+  WHERE model_a = :model_id OR model_b = :model_id)
   AND layer = :layer AND neuron = :neuron"""
-_SERIES: Final = """SELECT series_id, step, model, class, moved, first_moved
-FROM series_neurons
-WHERE series_id IN (SELECT series_id FROM series_models WHERE model_id = :model_id)
-  AND layer = :layer AND neuron = :neuron
-ORDER BY series_id DESC, step"""
 _REMOVAL: Final = """SELECT k.metric, e.n, e.mean, e.std, e.changed, a.mean AS estimate
 FROM models m
 CROSS JOIN (SELECT 'loss' AS metric UNION ALL SELECT 'entropy' UNION ALL SELECT 'rank'
-            UNION ALL SELECT 'scale') k
+  UNION ALL SELECT 'scale') k
 LEFT JOIN neuron_effects e ON e.run_id = m.each_run_id AND e.metric = k.metric
-                          AND e.neuron_id = :neuron_id
+  AND e.neuron_id = :neuron_id
 LEFT JOIN neuron_attributions a ON a.run_id = m.attribution_run_id AND a.metric = k.metric
-                               AND a.neuron_id = :neuron_id
+  AND a.neuron_id = :neuron_id
 WHERE m.model_id = :model_id AND (e.metric IS NOT NULL OR a.metric IS NOT NULL)"""
 _CONCEPTS: Final = """SELECT run_id, concept, random, rank, vector, sign, direction, cosine, hook,
-       low, low_change, high, high_change, best_probability, clean_probability, p_value
+  low, low_change, high, high_change, best_probability, clean_probability, p_value
 FROM concept_neurons
 WHERE neuron_id = :neuron_id
 ORDER BY change DESC"""
@@ -94,7 +89,7 @@ FROM clamp_sweeps
 WHERE neuron_id = :neuron_id
 ORDER BY run_id DESC, token_id, step"""
 _ENTROPY: Final = """SELECT x.run_id, x.random, x.metric, x.value, x.clean, x.fixed, x.total,
-       x.direct, x.through_norm
+  x.direct, x.through_norm
 FROM entropy_effects x
 WHERE x.neuron_id = :neuron_id
   AND x.step = (SELECT MAX(e.step) FROM entropy_results e WHERE e.run_id = x.run_id)
@@ -105,17 +100,17 @@ JOIN generation_runs r ON r.run_id = h.run_id
 WHERE h.neuron_id = :neuron_id
 ORDER BY h.run_id DESC"""
 _UNIVERSALITY: Final = """SELECT other_model, aligned_by, best_name, correlation, baseline,
-       excess, lowest_name, lowest
+  excess, lowest_name, lowest
 FROM neuron_universality
 WHERE neuron_id = :neuron_id
   AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
 ORDER BY place"""
 _HEADS: Final = """SELECT h.head_name, h.effect, h.score, h.standardised, h.head_rank,
-       e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
-       e.firing_norm_change
+  e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
+  e.firing_norm_change
 FROM neuron_heads h
 LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_layer
-                        AND e.head = h.head
+  AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
@@ -140,7 +135,6 @@ _PANELS: Final = {
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
     "ablations": ("these ablations", _ABLATIONS, "neuron_id model_id"),
     "counterparts": ("its counterparts", _COUNTERPARTS, "model_id layer neuron"),
-    "series": ("its way through series", _SERIES, "model_id layer neuron"),
     "concepts": ("its concepts", _CONCEPTS, "neuron_id"),
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),

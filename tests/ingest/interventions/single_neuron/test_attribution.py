@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
-from ingest.interventions.hooks import Intervention, Targets
+from ingest.interventions.hooks import Intervention
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.effects import SingleNeuronRunner
+from ingest.interventions.targets import Targets
 from neurondb.interventions import Condition
 from tests.support.ablation_reference import Reference
 from tests.support.ingested import encode, model_directory_of

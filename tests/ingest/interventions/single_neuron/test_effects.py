@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
-from ingest.interventions.hooks import Intervention, Targets
+from ingest.interventions.hooks import Intervention
 from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
+from ingest.interventions.targets import Targets
 from neurondb.interventions import METRICS, Condition
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import encode, model_directory_of

@@ -22,7 +22,7 @@ from tests.support.weights_reference import Layer, norms, preprocess, row_cosine
 
 N, D, BLOCK = 300, 777, 128
 """Blocks of 128, 128 and 44 neurons; 512 and 265 dimensions at a time."""
-SHIFTS = ([1, 127, 60], [], [43, 5])
+SHIFTS: tuple[list[int], ...] = ([1, 127, 60], [], [43, 5])
 
 
 class Case(NamedTuple):
@@ -68,9 +68,9 @@ def library() -> None:
         pytest.skip("no C compiler here")
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES)
+@pytest.fixture(params=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+    return CASES[request.param]
 
 
 def architecture(case: Case) -> Architecture:
@@ -111,19 +111,34 @@ def make_layer(case: Case) -> LayerWeights:
 
 
 def reference(case: Case, weights: LayerWeights, choices: Preprocessing) -> Layer:
-    def array(values: Tensor | None) -> Array | None:
-        return None if values is None else values.double().numpy()
+    def array(values: Tensor) -> Array:
+        numbers: Array = values.double().numpy()
+        return numbers
 
-    read, out = array(weights.in_), array(weights.out)
-    assert read is not None
-    assert out is not None
-    own = array(weights.in_bias)
-    raw = Layer(array(weights.gate), read, out, None, own, np.ones(N, np.int64))
+    def array_or_none(values: Tensor | None) -> Array | None:
+        return None if values is None else array(values)
+
     assert weights.pre_norm is not None
+    assert weights.pre_norm.gain is not None
     assert weights.post_norm is not None
-    before = Norm(array(weights.pre_norm.gain), array(weights.pre_norm.bias), case.layer_norm)
+    assert weights.post_norm.gain is not None
+    raw = Layer(
+        gate=array_or_none(weights.gate),
+        read=array(weights.in_),
+        out=array(weights.out),
+        gate_bias=None,
+        in_bias=array_or_none(weights.in_bias),
+        sign=np.ones(N, np.int64),
+    )
+    bias = array_or_none(weights.pre_norm.bias)
+    before = Norm(array(weights.pre_norm.gain), bias, case.layer_norm)
     behind = Norm(array(weights.post_norm.gain), None, case.layer_norm)
     return preprocess(raw, before, behind, choices, center_gate=case.layer_norm)
+
+
+def list_vectors(layer: Layer) -> dict[str, Array]:
+    gate = {} if layer.gate is None else {"gate": layer.gate}
+    return gate | {"in_": layer.read, "out": layer.out}
 
 
 def test_columns_are_those_of_brute_force(case: Case) -> None:
@@ -132,12 +147,12 @@ def test_columns_are_those_of_brute_force(case: Case) -> None:
     found = measure_natively(weights, architecture(case), choices, BLOCK, Recorded())
     assert found is not None
     assert (found["sign"].numpy() == expected.sign).all()
-    vectors = {"gate": expected.gate, "in_": expected.read, "out": expected.out}
-    for name in ["gate", "in_", "out"] if case.gated else ["in_", "out"]:
+    vectors = list_vectors(expected)
+    for name in vectors:
         norm = found[f"{name.rstrip('_')}_norm"].numpy()
         assert norm == pytest.approx(norms(vectors[name]), rel=2e-7)
     for pair, (left, right) in PAIRS.items():
-        if vectors[left] is not None:
+        if left in vectors:
             cosines = row_cosines(vectors[left], vectors[right])
             assert np.abs(found[pair].numpy() - cosines).max() < 1e-7
     for name, bias in (("gate_bias", expected.gate_bias), ("in_bias", expected.in_bias)):
@@ -158,7 +173,7 @@ def test_pairs_are_those_of_neurons_and_their_shifted_partners(case: Case) -> No
     ]
     left = np.concatenate([one for one, _ in partners])
     right = np.concatenate([other for _, other in partners])
-    vectors = {"gate": expected.gate, "in_": expected.read, "out": expected.out}
+    vectors = list_vectors(expected)
     assert set(sample.found) == {pair for pair in PAIRS if case.gated or pair == "in_out"}
     for pair, cosines in sample.found.items():
         first, second = (vectors[name] for name in PAIRS[pair])

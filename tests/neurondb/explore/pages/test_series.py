@@ -51,7 +51,7 @@ def test_a_neurons_page_has_its_way_through_the_series(site: Site, sample: Sampl
     name = f"{row['layer']}.{row['neuron']}"
     page = looks_right(site.get(f"/neuron/{LLAMA}/{name}"))
     assert "/series/1" in page.links
-    panel = page.text.partition("Through series of models")[2].partition("SQL")[0]
+    panel = page.text.partition("Through series of models")[2]
     assert f"{LLAMA} {NAMES[row['class_a']]}" in " ".join(panel.split())
 
 

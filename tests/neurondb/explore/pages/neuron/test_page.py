@@ -380,9 +380,8 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
                 " 0.9876, 123456);"
             )
         for code, *_ in codes.TOKEN_LISTS:
-            script.append(
-                f"INSERT INTO top_token_rows VALUES ({KEY}, {code}, {rank}, {rank}, {2**30});"
-            )
+            row = f"({KEY}, {code}, {rank}, {rank}, {2**30})"
+            script.append(f"INSERT INTO top_token_rows VALUES {row};")
     for kind in range(5):
         for rank in range(4):
             text_id = 17 + 4 * kind + rank

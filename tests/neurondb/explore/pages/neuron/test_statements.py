@@ -65,18 +65,12 @@ def weights_shown(content: dict[str, Any]) -> dict[str, Rows]:
         "moments": columns(content["vocabulary"]["moments"], *MOMENTS),
         "effects": columns(content["properties"], *EFFECTS),
         "counterparts": columns(content["counterparts"], *COSINES, "moved"),
-        "series": [
-            (one["series_id"], *row)
-            for one in content["series"]
-            for row in columns(one["members"], *MEMBERS)
-        ],
     }
 
 
 MOMENTS = ("vector", "mean", "variance", "skewness", "kurtosis", "dot_variance", "null_share")
 EFFECTS = ("property", "effect", "inside_mean", "outside_mean")
 COSINES = ("gate_cosine", "in_cosine", "out_cosine")
-MEMBERS = ("step", "model", "class_name", "moved", "first_moved")
 OVERVIEW: tuple[str, ...] = (
     "model",
     "name",
@@ -199,7 +193,6 @@ RETURNED = {
     "moments": MOMENTS,
     "effects": EFFECTS,
     "counterparts": (*COSINES, "moved"),
-    "series": ("series_id", "step", "model", "class", "moved", "first_moved"),
     "cases": CASES,
     "activations": STATS,
     "labels": LABELS,
