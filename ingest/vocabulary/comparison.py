@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -114,7 +115,23 @@ class SplitComparison:
         for b, basis in enumerate(self._bases):
             sums = Sums.of_powers(pad_rows(mean, vectors)) if b == UNEMBED else Sums()
             scanned = scan_vocabulary(vectors, basis, self._k, sums)
-            lists |= {(b, d): scanned.settle(d) for d in range(len(DIRECTIONS))}
+            for d in range(len(DIRECTIONS)):
+                scores, ids = scanned.settle(d)
+                lists[b, d] = round_scores(scores), ids
             if sums.powers is not None:
                 higher = standardise_powers(sums.powers[: len(unit)] / len(basis))
         return Compared(lists, mean, variance, *higher)
+
+
+def round_scores(scores: Float[Tensor, "vectors k"]) -> Float[Tensor, "vectors k"]:
+    """Return descending or ascending scores as float32 has them, in float64.
+
+    Where float32 cannot tell a score from the next, what decided between them is kept: both stay
+    as they are (docs/architecture.md, Ties).
+    """
+    rounded = scores.float().double()
+    equal = rounded[:, 1:] == rounded[:, :-1]
+    decided = torch.zeros_like(rounded, dtype=torch.bool)
+    decided[:, 1:] |= equal
+    decided[:, :-1] |= equal
+    return torch.where(decided, scores, rounded)

@@ -157,7 +157,7 @@ def _collect_parameters(
     if dot and values.setdefault("layer", layer) not in (layer, _number(layer)):
         raise UsageError(f"--layer {values['layer']} and --neuron {neuron} are two layers")
     if neuron is not None:
-        values["neuron"] = number
+        values["neuron"] = number if dot else neuron
     for key, value in given.items():
         if key in values:
             raise UsageError(f"{key} is given twice, by --{key} and by --param")

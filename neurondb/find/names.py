@@ -80,6 +80,9 @@ def _check_places(
     sizes = _list_sizes(connection, model_names)
     shapes = {(n, d) for _, n, d in sizes}
     for place in (place for term in lists for place in term.places):
+        if place.expert is not None and not _has_experts(connection, model_names):
+            name = f"{place.layer}.{place.expert}.{place.neuron}"
+            raise UnknownNameError(f"no neuron {name}: no model here is divided into experts")
         if (
             place.expert is None
             and shapes
@@ -89,6 +92,13 @@ def _check_places(
                 f"{name} has layers 0–{n - 1}, neurons 0–{d - 1}" for name, n, d in sizes[:3]
             )
             raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {sizes_text}")
+
+
+def _has_experts(connection: Connection, model_names: Sequence[str]) -> bool:
+    """Tell whether one of the models of these names, or of all, is a mixture of experts."""
+    m = models.c
+    names = connection.scalars(select(m.name).where(m.n_experts.is_not(None))).all()
+    return any(not model_names or name in model_names for name in names)
 
 
 def find_model_name(connection: Connection, name: str) -> str:

@@ -39,7 +39,7 @@ class Stored(NamedTuple):
         """Return what was stored as a neuron's canonical sign."""
         with sqlite3.connect(self.database) as connection:
             ((sign,),) = connection.execute(
-                "SELECT sign FROM neurons WHERE layer = ? AND neuron = ?", place
+                "SELECT sign FROM neurons WHERE layer = ? AND neuron = ?", place[:2]
             )
         return int(sign)
 

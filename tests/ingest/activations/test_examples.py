@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-import ingest.activations.summary
+import ingest.activations.peak_finder
 from ingest.activations.examples import LAST_ORDINAL, BestTexts, score_at_random, score_by_size
 from neurondb.schema.codes import CONTROL_KINDS
 from tests.ingest.activations.summary_reference import (
@@ -100,8 +100,8 @@ def test_scores_order_as_sizes_do(values: list[float]) -> None:
 def test_peaks_are_found_neuron_by_neuron_where_they_are_few(
     gated: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.activations.summary, "DENSE_SHARE", 0)
-    monkeypatch.setattr(ingest.activations.summary, "COLUMNS_AT_ONCE", at_once)
+    monkeypatch.setattr(ingest.activations.peak_finder, "DENSE_SHARE", 0)
+    monkeypatch.setattr(ingest.activations.peak_finder, "COLUMNS_AT_ONCE", at_once)
     layer = random_layer(1, 40, gated=gated, pool=NUMBERS + NO_NUMBERS, controls=True)
     record = summarised(layer, [range(25), range(25, 40)]).record()
     assert_right(record, layer, swish_exact=True)

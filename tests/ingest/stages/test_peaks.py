@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ingest.forward.batching
-import ingest.stages.activations
+import ingest.forward.open_model
 from neurondb.contracts.ingest import IngestRequest, MergeRequest
 from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
@@ -84,7 +84,7 @@ def test_a_database_without_them_is_filled_from_its_examples(
             connection.execute("DELETE FROM ingest_steps WHERE stage = 'peaks'")
             connection.execute("DROP INDEX ix_peak_token_rows_token")
         with monkeypatch.context() as patch:
-            patch.setattr(ingest.stages.activations, "Forward", None)  # no pass of the model
+            patch.setattr(ingest.forward.open_model, "Forward", None)  # no pass of the model
             report = run(replace(request, stages=(stage,)))
         assert report.rows["peaks"] == len(expected)
         assert ask(request, STORED) == expected

@@ -115,7 +115,7 @@ def test_a_neuron_is_what_show_prints(db: Database, sample: Sample) -> None:
     assert json.loads(said) == json.loads(format_json(page))
 
 
-@pytest.mark.parametrize("written", ["1", "1.7.2", "١.٧", "-1.7", ""])
+@pytest.mark.parametrize("written", ["1", "1.7.2.3", "١.٧", "-1.7", ""])
 def test_a_neuron_is_written_as_layer_and_number(db: Database, written: str) -> None:
     with pytest.raises(UsageError, match=r"LAYER\.NEURON"):
         db.neuron("sample-llama", written)

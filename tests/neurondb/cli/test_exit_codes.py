@@ -139,7 +139,7 @@ NOT_HERE = [
     ["report", "nobody", "-o", "no-such-folder"],
 ]
 """Each is well-formed; another database, or another machine, could answer it."""
-WITHOUT_NAMES = {"models", "check", "upgrade", "demo", "publish"}
+WITHOUT_NAMES = {"models", "check", "upgrade", "demo", "publish", "copy", "export", "import"}
 """Commands that name nothing that might not be there."""
 
 

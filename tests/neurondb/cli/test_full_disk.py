@@ -73,7 +73,7 @@ def test_a_file_that_may_not_grow_leaves_none(form: str, sample: Sample, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("n_bytes", [20_000, 900_000])
+@pytest.mark.parametrize("n_bytes", [20_000, 1_400_000])
 def test_a_database_that_may_not_grow_is_whole_or_is_not(n_bytes: int, tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     arguments = (

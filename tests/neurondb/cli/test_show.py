@@ -158,7 +158,7 @@ def test_labels_and_tokens_left_out_are_on_the_page(show: Show) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["31", "a.b", "1.2.3", "1.", ".5", "1,2", "٣.١", "99999999999999999999.0"]
+    "name", ["31", "a.b", "1.2.3.4", "1.", ".5", "1,2", "٣.١", "99999999999999999999.0"]
 )
 def test_what_is_no_neuron_is_wrong_usage(show: Show, name: str) -> None:
     result = show("sample-llama", name)

@@ -113,7 +113,8 @@ def test_neurons_and_values_of_one_column_become_one_list() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("1.2,1.2.3", ExpressionError, r"'1\.2\.3'.*character 5"),
+        ("1.2,1.2.3.4", ExpressionError, r"'1\.2\.3\.4'.*character 5"),
+        ("1.2,1.2.3", UnknownNameError, r"1\.2\.3: no model here is divided into experts"),
         ("1.2,-1.5", ExpressionError, r"'-1\.5'.*character 5"),
         ("1.2,١.٢", ExpressionError, r"'١\.٢'.*character 5"),
         ("١.٢", ExpressionError, r"'١\.٢'.*character 1"),

@@ -52,7 +52,10 @@ def found(engine: Engine, text: str) -> list[int]:
 
 
 def test_every_number_but_places_and_signs_has_percentiles() -> None:
-    without = {"layer", "neuron", "neuron_id", "sign", "significant_in_out"}
+    without = {
+        *("layer", "neuron", "neuron_id", "expert", "expert_neuron", "routed_share"),
+        *("sign", "significant_in_out"),
+    }
     assert {*NUMBER_COLUMNS} - {*RANKED_COLUMNS} == without
 
 

@@ -27,7 +27,7 @@ def test_json_has_the_whole_page_under_the_names_of_the_dataclasses() -> None:
     assert list(found) == [
         *("identity", "verdict", "cosines", "vocabulary", "activations", "examples"),
         *("annotations", "controls", "peaks", "token_stats"),
-        *("universality", "relations", "heads", "families", "description"),
+        *("universality", "relations", "heads", "families", "series", "description"),
     ]
     assert found["verdict"]["read_write"]["name"] == "weakening"
     assert found["cosines"][0]["regions"][1] == {

@@ -29,7 +29,7 @@ def test_columns_hold_float32(model: Subject, table: str) -> None:
         stored = model.rows(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL")
         values = np.array(stored, dtype=np.float64)
         share = (values.astype(np.float32) == values).mean() if values.size else 1
-        assert share >= 1 - DECIDED_BETWEEN_EQUALS * (table == "top_token_rows"), column
+        assert share >= 1 - DECIDED_BETWEEN_EQUALS * (table == "top_tokens"), column
 
 
 def test_find_and_sql_write_the_digits_by_which_numbers_are_found_again(model: Subject) -> None:
