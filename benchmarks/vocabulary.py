@@ -48,7 +48,7 @@ class Subject:
 
     def __init__(self, shape: Shape, n_neurons: int, device: torch.device) -> None:
         self.shape, self.n_neurons, self.device = shape, n_neurons, device
-        self.precision = Precision.for_device(device)
+        self.precision = Precision.for_device(device, shape.d_vocab)
         size = shape.d_vocab, shape.d_model
         raw = torch.randn(size, device=device).mul_(0.02).bfloat16()
         unembed = raw.float()

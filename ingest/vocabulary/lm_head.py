@@ -164,7 +164,7 @@ class LmHead:
         precision: Precision | None = None,
     ) -> None:
         self._rows = rows
-        precision = Precision.for_device(unembed_raw.device) if precision is None else precision
+        precision = precision or Precision.for_device(unembed_raw.device, len(unembed_raw))
         self._unembed: Operand | Vocabulary = (
             Vocabulary(unembed_raw, fine=True)
             if precision is Precision.SPLIT

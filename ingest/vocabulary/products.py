@@ -17,6 +17,9 @@ TOKEN_TILE: Final = {"cpu": 4096, "cuda": 16384}
 NEURON_TILE: Final = {"cpu": 1024, "cuda": 4096}
 """Neurons a tile."""
 
+SMALL_VOCABULARY: Final = 8192
+"""Tokens from which on products on a processor are split; fewer are multiplied in float32."""
+
 SPLIT_ROWS: Final = 4096
 """Vectors a tile of products in bfloat16: each tile packs the vocabulary anew."""
 
@@ -36,12 +39,13 @@ class Precision(Enum):
     """Pieces of bfloat16, sums in float32; candidates are multiplied again in float64."""
 
     @classmethod
-    def for_device(cls, device: torch.device) -> "Precision":
+    def for_device(cls, device: torch.device, n_tokens: int) -> "Precision":
         """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT.
 
-        On a processor with AMX, for which a compiler is here too, it is SPLIT.
+        On a processor with AMX, for which a compiler is here too, it is SPLIT, but for vocabularies
+        so small that there is no time to gain: errors of moments are a mean over the tokens.
         """
-        if device.type == "cpu" and is_available():
+        if device.type == "cpu" and n_tokens >= SMALL_VOCABULARY and is_available():
             return cls.SPLIT
         if device.type != "cuda":
             return cls.EXACT

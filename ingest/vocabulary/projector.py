@@ -63,7 +63,7 @@ class Projector:
         rows: TokenRows | None = None,
     ) -> None:
         self._token_rows = TokenRows(len(unembed)) if rows is None else rows
-        precision = Precision.for_device(unembed.device) if precision is None else precision
+        precision = precision or Precision.for_device(unembed.device, len(unembed))
         k = min(top_k, len(unembed))
         if precision is Precision.SPLIT and k > LONGEST:
             precision = Precision.EXACT

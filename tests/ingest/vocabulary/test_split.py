@@ -172,7 +172,7 @@ def test_the_lm_head_is_that_of_float64(dtype: torch.dtype, scale: float) -> Non
 
 def test_without_bfloat16_products_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "is_available", lambda: False)
-    assert Precision.for_device(torch.device("cpu")) is Precision.EXACT
+    assert Precision.for_device(torch.device("cpu"), 50_000) is Precision.EXACT
 
 
 def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
