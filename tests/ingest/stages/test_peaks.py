@@ -9,6 +9,7 @@ import pytest
 
 import ingest.forward.batching
 import ingest.forward.open_model
+import ingest.stages.activations
 from neurondb.contracts.ingest import IngestRequest, MergeRequest
 from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
