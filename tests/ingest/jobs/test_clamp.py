@@ -192,7 +192,7 @@ def test_neurons_held_together_are_all_stored() -> None:
         "WHERE run_id = ? ORDER BY layer",
         found.run_id,
     )
-    assert [row[:2] for row in rows] == [tuple(OTHER), tuple(PLACE)]
+    assert [row[:2] for row in rows] == [OTHER[:2], PLACE[:2]]
     assert [row[2] for row in rows] == list(found.clean_values)[::-1]
 
 
