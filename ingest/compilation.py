@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from platformdirs import user_cache_path
 
@@ -30,6 +30,9 @@ TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
 """For this very processor: one way or the other, as the compiler knows it, or not at all."""
 ABOUT_PROCESSOR: Final = ("model name", "flags", "Features", "CPU part")
 """How the lines of /proc/cpuinfo begin that say which instructions compiled code may use."""
+
+
+_Result = TypeVar("_Result")
 
 
 class NotCompiledError(Exception):
@@ -55,17 +58,18 @@ class Library:
         return _build_aside(self.source).result()
 
 
-def share_out(run: Callable[[int, int], object], n: int, multiple: int, threads: int) -> None:
-    """Run a function for n rows in parallel: `run(first, end)` gets a thread's share.
+def share_out(
+    run: Callable[[int, int], _Result], n: int, multiple: int, threads: int
+) -> list[_Result]:
+    """Run a function for n rows in parallel, and return what it gave for each share.
 
-    All shares but the last are a multiple of so many rows.
+    `run(first, end)` gets a thread's share; all shares but the last are a multiple of so many rows.
     """
     step = -(-n // (max(1, threads) * multiple)) * multiple
     if step >= n:
-        run(0, n)
-        return
+        return [run(0, n)]
     parts = [(first, min(first + step, n)) for first in range(0, n, step)]
-    list(_threads(threads).map(lambda part: run(*part), parts))
+    return list(_threads(threads).map(lambda part: run(*part), parts))
 
 
 @cache

@@ -2,9 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.compilation import Library, NotCompiledError
+from ingest.compilation import Library, NotCompiledError, share_out
 
 NAMES: Final = ("gate", "in_", "out")
 """Vectors, in the order of the library."""
@@ -133,13 +131,9 @@ def _share_out(layer: _Layer, n_blocks: int) -> None:
     """Have torch's number of threads add up their share of the blocks."""
     function = _LIBRARY.load().sum_blocks
     function.argtypes, function.restype = [_Pointer, _Long, _Long], ctypes.c_int32
-    step = -(-n_blocks // torch.get_num_threads())
-    parts = [(first, min(first + step, n_blocks)) for first in range(0, n_blocks, step)]
-    run = _threads(len(parts)).map if len(parts) > 1 else map
-    if any(list(run(lambda part: function(ctypes.addressof(layer), *part), parts))):
+    address = ctypes.addressof(layer)
+    failed: list[int] = share_out(
+        lambda *part: function(address, *part), n_blocks, 1, torch.get_num_threads()
+    )
+    if any(failed):
         raise MemoryError
-
-
-@cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, "weights")
