@@ -79,8 +79,11 @@ def _check_places(
     """Refuse a list with a neuron that none of the models has."""
     sizes = _list_sizes(connection, model_names)
     shapes = {(n, d) for _, n, d in sizes}
-    for place in (place for term in lists for place in term.places):
-        if place.expert is not None and not _has_experts(connection, model_names):
+    places = [place for term in lists for place in term.places]
+    names_expert = any(place.expert is not None for place in places)
+    are_divided = names_expert and _has_experts(connection, model_names)
+    for place in places:
+        if place.expert is not None and not are_divided:
             name = f"{place.layer}.{place.expert}.{place.neuron}"
             raise UnknownNameError(f"no neuron {name}: no model here is divided into experts")
         if (
