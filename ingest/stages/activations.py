@@ -85,6 +85,10 @@ def identify_summary(
     session: Session, settings: Mapping[str, object], stored: StoredTexts
 ) -> dict[str, object]:
     """Return everything that a summary depends on: its identity in files."""
+    short = session.architecture.short_context
+    lengths = (len(ids) for ids in stored.corpus.tokenization.token_ids)
+    # Once such texts shared batches with others: what was counted so is not gone on with.
+    apart = {} if short is None or max(lengths) <= short else {"short_context": short}
     return {
         "fingerprint": session.fingerprint,
         "texts": stored.corpus.dataset.fingerprint,
@@ -94,6 +98,7 @@ def identify_summary(
         "batch_tokens": batch_tokens(session.worker_device),
         "device": session.worker_device.type,
         "version": __version__,
+        **apart,
     }
 
 
@@ -147,6 +152,7 @@ def _divide(
             batch_tokens(session.worker_device),
             corpus.ordinals,
             corpus.first_batch,
+            short_context=session.architecture.short_context,
         )
     )
     n_parts = min(n_workers, len(batches))

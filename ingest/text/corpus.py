@@ -63,7 +63,8 @@ def read_corpus(
     if request.max_tokens is not None:
         dataset = _first_tokens(dataset, tokenization, request.max_tokens)
         tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    packed = pack_texts([len(ids) for ids in tokenization.token_ids], max_tokens)
+    lengths = [len(ids) for ids in tokenization.token_ids]
+    packed = pack_texts(lengths, max_tokens, architecture.short_context)
     widths = [
         max((len(tokenization.token_ids[text]) for text in batch), default=0) for batch in packed
     ]
