@@ -159,7 +159,8 @@ def read_short_context(settings: Settings) -> int | None:
     key = "original_max_position_embeddings"
     if settings.has(key) or is_phi3:
         return settings.integer(key, default=PHI3_SHORT_CONTEXT)
-    return rope.integer(key) if rope.has(key) else settings.integer_or_none("max_position_embeddings")
+    context = settings.integer_or_none("max_position_embeddings")
+    return rope.integer(key) if rope.has(key) else context
 
 
 def read_gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:

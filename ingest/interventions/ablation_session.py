@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 import torch
 from sqlalchemy import Engine
 
+from ingest.executors import Executor, Listener
+from ingest.forward.devices import pick_dtype
 from ingest.forward.open_model import OpenModel, open_stored_model
+from ingest.interventions.ablation_pass import DividedRunner
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from ingest.interventions.changed_tokens import pick_changed_tokens
-from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import compute_results, count_bins, count_left_out
 from ingest.interventions.token_file import open_token_file
 from ingest.interventions.token_values import TokenValues
@@ -106,6 +108,7 @@ class AblationSession:
         engine: The database, to be written to.
         model: The stored model.
         opened: Its checkpoint, and where and in which precision it runs.
+        executor: Runs it, on the devices that were asked for; `opened` has the first of them.
         texts: The texts that it runs over, tokenised.
         progress: Shows how far runs are, and notes on texts that are cut.
     """
@@ -113,6 +116,7 @@ class AblationSession:
     engine: Engine
     model: Model
     opened: OpenModel
+    executor: Executor
     texts: TokenTexts
     progress: Progress
 
@@ -122,7 +126,7 @@ class AblationSession:
         engine: Engine,
         model: Model,
         texts: TextsRequest,
-        machine: tuple[str, str],
+        machine: tuple[Executor, str],
         progress: Progress,
         *,
         experts: bool = True,
@@ -133,7 +137,7 @@ class AblationSession:
             engine: The database, to be written to.
             model: The stored model.
             texts: The dataset to read, and how much of it.
-            machine: The requested device and dtype.
+            machine: What runs the model, and the requested dtype.
             progress: Gets a note where texts are cut.
             experts: Whether what is to be done can be done with a mixture of experts.
 
@@ -144,7 +148,11 @@ class AblationSession:
             LackingModelError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            opened = open_stored_model(connection, model, *machine, experts=experts)
+            stored = open_stored_model(connection, model, experts=experts)
+        executor, dtype = machine
+        device = torch.device(executor.devices[0])
+        dtype_there = pick_dtype(dtype, device, stored.checkpoint.config)
+        opened = OpenModel(stored.checkpoint, device, dtype_there)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
         token_texts = read_texts(engine, texts, tokenizer, opened.architecture, progress.note)
@@ -155,14 +163,12 @@ class AblationSession:
                 f"{token_texts.n_truncated} of {len(token_texts.token_ids)} texts cut at "
                 f"{token_texts.max_len} tokens ({option('max_len')}, and the model's context)"
             )
-        return cls(engine, model, opened, token_texts, progress)
+        return cls(engine, model, opened, executor, token_texts, progress)
 
     @cached_property
-    def runner(self) -> InterventionRunner:
-        """The model, loaded when the first run needs it."""
-        return InterventionRunner(
-            self.opened.load(), self.texts.token_ids, skip_bos=self.texts.skip_bos
-        )
+    def runner(self) -> DividedRunner:
+        """The model, loaded where it runs when the first run needs it."""
+        return DividedRunner(self.opened, self.texts, self.executor)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -207,8 +213,9 @@ class AblationSession:
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
             file = stack.enter_context(open_token_file(options.save_tokens))
+            listener = Listener(advance, self.progress)
             for group in _groups(pending):
-                values = self.runner.run([built[i].intervention for i in group], advance)
+                values = self.runner.run([built[i].intervention for i in group], listener)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of

@@ -126,11 +126,12 @@ def _summarising(
             state.forget()
     compute = _make_pass(session, layers, stored)
     numbers = list(list_numbers(session.architecture, layers))
+    parts = [part.tell(numbers) for part in parts]
     stage = session.progress.stage(
         "activations",
         sum(part.n_tokens for part in parts),
         "tokens",
-        done=sum(part.count_done(numbers) for part in parts),
+        done=sum(part.n_told for part in parts),
     )
     with stage as advance:
         summaries = merge_parts(found for _, found in session.compute(compute, parts, advance))
