@@ -161,7 +161,11 @@ class Session:
         with self.ledger.finishing(step) as writer:
             writer.seconds = seconds
             yield writer
-        self.rows[step.stage.split()[0]] += writer.n_rows
+        self.count_rows(step, writer.n_rows)
+
+    def count_rows(self, step: Step, n_rows: int) -> None:
+        """Count the rows of a step that is stored."""
+        self.rows[step.stage.split()[0]] += n_rows
 
 
 def open_session(

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.forward.runtime import use_threads_for
 from ingest.stages.background_writer import write_in_background
+from ingest.stages.layer_storing import divide_storing, finish_layer
 from ingest.stages.lm_head_sides import add_missing_side, describe_sides
 from ingest.stages.properties import store_property_effects
 from ingest.stages.session import Session
@@ -51,14 +53,13 @@ def _store_projections(
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
-        def store(found: tuple[int, tuple[VocabularyRecord, float]]) -> None:
-            place, (record, seconds) = found
-            with session.finishing(steps[place], seconds) as writer:
-                write_vocabulary(writer, steps[place].layer, record)
+        def store(found: tuple[int, Any]) -> None:
+            place, outcome = found
+            finish_layer(session, steps[place], outcome, write_vocabulary)
             advance(1)
 
         with write_in_background(store) as put:  # a layer is written while the next is computed
-            for found in session.compute(compute, [step.layer for step in steps]):
+            for found in session.compute(divide_storing(session, compute, write_vocabulary), steps):
                 put(found)
 
 

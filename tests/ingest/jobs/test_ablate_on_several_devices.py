@@ -116,7 +116,7 @@ def effects_request(file: Path, *names: str) -> EffectRequest:
 def test_a_suite_is_that_of_one_device(
     file: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = TextsRequest(dataset(file), max_texts=2, max_len=20)
+    texts = TextsRequest(dataset(file), max_texts=N_TEXTS, max_len=30)
     treatments = (Treatment("zero"), Treatment("zero", Condition.parse("gate-_post+")))
     asked = AblationSuiteRequest(
         MODEL, texts, ("weakening",), treatments, draw=5, device="cpu", database=str(file)
@@ -129,7 +129,7 @@ def test_a_suite_is_that_of_one_device(
     assert stored_runs(other) == stored_runs(file)
 
 
-@pytest.mark.parametrize(("n_neurons", "n_shards"), [(16, 5), (2, 2)])
+@pytest.mark.parametrize(("n_neurons", "n_shards"), [(16, 4), (2, 2)])
 def test_effects_of_neurons_are_those_of_one_device(
     file: Path, other: Path, monkeypatch: pytest.MonkeyPatch, n_neurons: int, n_shards: int
 ) -> None:
