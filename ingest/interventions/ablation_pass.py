@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from ingest.executors import Executor, Listener, Worker
 from ingest.forward import batch_tokens
 from ingest.forward.open_model import OpenModel
-from ingest.interventions.divided_texts import divide_batches
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.runner import BatchValues, InterventionRunner
 from ingest.interventions.token_values import TokenPlaces, TokenValues
+from ingest.text.batch_division import divide_batches
 from ingest.text.intervention_texts import TokenTexts
 from neurondb.interventions import METRICS
 
@@ -117,8 +117,8 @@ class DividedRunner:
         n_values = (1 + len(interventions)) * len(METRICS) * self.places.n_tokens
         n_workers = len(self._executor.devices)
         rounds = -(-n_values * np.dtype(np.float32).itemsize // (n_workers * PART_BYTES)) or 1
-        to_divide = (self._pass.opened, self._pass.token_ids, self._pass.max_tokens)
-        batches = divide_batches(*to_divide, n_workers * rounds)
+        of, short = self._pass, self._pass.opened.architecture.short_context
+        batches = divide_batches(of.token_ids, of.max_tokens, short, n_workers * rounds)
         return [AblationPart(interventions, some) for some in batches]
 
     def list_counted_token_ids(self) -> NDArray[np.int64]:

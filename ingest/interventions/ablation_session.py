@@ -44,6 +44,8 @@ RUNS_AT_A_TIME: Final = 8
 short."""
 GROUP_SECONDS: Final = 30.0
 """How long the runs may take that are stored together. Each time costs a clean pass."""
+CLUSTER_GROUP_SECONDS: Final = 300.0
+"""The same on a cluster, where each task may have to load the model."""
 
 
 class RunPlan(NamedTuple):
@@ -214,7 +216,7 @@ class AblationSession:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
             file = stack.enter_context(open_token_file(options.save_tokens))
             listener = Listener(advance, self.progress)
-            for group in _groups(pending):
+            for group in _groups(pending, cluster=not self.executor.shares_files):
                 values = self.runner.run([built[i].intervention for i in group], listener)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
@@ -282,15 +284,16 @@ class AblationSession:
         return RunOutcome(stored, is_new=False, difference=difference)
 
 
-def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
+def _groups(pending: Sequence[int], *, cluster: bool) -> Iterator[Sequence[int]]:
     """Yield the runs to do together next, as many as those before them show to take not long."""
     remaining, size = pending, RUNS_AT_A_TIME
+    most_seconds = CLUSTER_GROUP_SECONDS if cluster else GROUP_SECONDS
     while remaining:
         group, remaining = remaining[:size], remaining[size:]
         started = time.perf_counter()
         yield group
         seconds_a_run = (time.perf_counter() - started) / len(group)
-        size = max(RUNS_AT_A_TIME, int(GROUP_SECONDS / max(seconds_a_run, 1e-6)))
+        size = max(RUNS_AT_A_TIME, int(most_seconds / max(seconds_a_run, 1e-6)))
 
 
 def _difference(

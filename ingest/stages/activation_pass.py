@@ -33,7 +33,7 @@ from ingest.stages.expert_summaries import find_layer, list_numbers, make_summar
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.summariser import Summariser
-from ingest.text.corpus import choose_shard_batches
+from ingest.text.batch_division import choose_shard_batches
 from neurondb.contracts.progress import Progress
 
 Summaries = dict[int, LayerSummary]

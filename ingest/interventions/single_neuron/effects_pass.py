@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ingest.executors import Executor, Listener, Worker
 from ingest.forward.open_model import OpenModel
-from ingest.interventions.divided_texts import divide_batches
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.single_neuron.effects import (
     BatchSums,
@@ -25,6 +24,7 @@ from ingest.interventions.single_neuron.effects import (
     SingleNeuronRunner,
     compute_effects,
 )
+from ingest.text.batch_division import divide_batches
 
 
 class EffectsPart(NamedTuple):
@@ -99,7 +99,8 @@ def run_effects_pass(
         NeuronDBError: that a worker raised, or that says how it ended.
     """
     n_ranges = -(-len(executor.devices) // max(1, len(interventions)))
-    ranges = divide_batches(compute.opened, compute.token_ids, compute.max_tokens, n_ranges)
+    short = compute.opened.architecture.short_context
+    ranges = divide_batches(compute.token_ids, compute.max_tokens, short, n_ranges)
     parts = [EffectsPart(one, some) for one in interventions for some in ranges]
     found: dict[int, dict[int, tuple[list[BatchSums], float]]] = {}
     for place, sums in executor.run(compute, parts, listener):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import pack_texts
 from ingest.stages.session import choose_layers
-from ingest.text.corpus import Corpus, choose_shard_batches, read_corpus
+from ingest.text.batch_division import choose_shard_batches
+from ingest.text.corpus import Corpus, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, TextError
