@@ -8,6 +8,8 @@ that are shown.
 
 from typing import Final
 
+from sqlalchemy import Double, Integer, SmallInteger, String, column, table
+
 _SELECT: Final = """
 SELECT n.neuron_id, n.model_id, n.layer, n.neuron, n.expert, n.expert_neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
@@ -21,3 +23,18 @@ NAMED_NEURONS: Final = (
     "A neuron by its name: layer.neuron, or layer.expert.number of a mixture of experts.",
 )
 """Name, SELECT, what a row is."""
+
+named_neurons: Final = table(
+    "named_neurons",
+    *(
+        column(name, Integer)
+        for name in ("neuron_id", "model_id", "layer", "neuron", "expert", "expert_neuron")
+    ),
+    column("name", String),
+    column("sign", SmallInteger),
+    *(
+        column(name, Double)
+        for name in ("gate_norm", "in_norm", "out_norm", "gate_bias", "in_bias", "penalty")
+    ),
+)
+"""The view, for statements that are not written in SQL."""
