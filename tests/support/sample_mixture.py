@@ -32,6 +32,13 @@ def name_place(layer: int, neuron: int) -> str:
     return f"{layer}.{neuron}" if layer == 0 else f"{layer}.{expert}.{of_expert}"
 
 
+NAMES: Final = {
+    MIXTURE: frozenset(name_place(layer, n) for layer in range(LAYERS) for n in range(WIDTH)),
+    DENSE: frozenset(f"{layer}.{n}" for layer in range(LAYERS) for n in range(WIDTH)),
+}
+"""Model → the names of its neurons."""
+
+
 def build_mixture(sample: Path, path: Path) -> Path:
     """Write the mixture's database to `path`, from that of the sample, and return it."""
     shutil.copy(sample, path)
