@@ -35,10 +35,10 @@ WITH moments AS (
                      AND spread IS NOT NULL THEN 'partition' END AS role
     FROM ranked
 )
-SELECT r.model, n.name, r.role, r.kurtosis AS out_kurtosis, r.skewness AS out_skewness,
-       r.cosine_variance AS out_variance, r.dot_variance AS out_dot_variance
+SELECT model, (SELECT n.name FROM named_neurons n WHERE n.neuron_id = r.neuron_id) AS name, role,
+       kurtosis AS out_kurtosis, skewness AS out_skewness, cosine_variance AS out_variance,
+       dot_variance AS out_dot_variance
 FROM with_roles r
-JOIN named_neurons n ON n.neuron_id = r.neuron_id
-WHERE r.role IS NOT NULL AND (CAST(:role AS TEXT) IS NULL OR r.role = CAST(:role AS TEXT))
-ORDER BY r.model, r.neuron_id
+WHERE role IS NOT NULL AND (CAST(:role AS TEXT) IS NULL OR role = CAST(:role AS TEXT))
+ORDER BY model, neuron_id
 LIMIT :limit

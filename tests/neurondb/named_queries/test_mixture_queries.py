@@ -9,10 +9,10 @@ from tests.neurondb.named_queries.test_named_queries import ARGUMENTS, ask
 from tests.support.sample_facts import Row
 from tests.support.sample_mixture import MIXTURE, name_place
 
-NAME_COLUMNS = ("name", "best_name", "best_name_all", "neuron", "other", "a", "b", "best_neuron")
+NAME_COLUMNS = ("name", "best_name", "best_name_all", "best", "other", "reader", "writer")
 OF_HEADS = "attention-heads"
 OF_COMPARISONS = frozenset(
-    ("class-migration", "class-paths", "moved-neurons", "kept-top-tokens", "token-keeping-by-layer")
+    ("class-migration", "class-paths", "moved-neurons", "token-keeping-by-layer")
 )
 """`compare` refuses mixtures, so that these find nothing; those of series are others."""
 
