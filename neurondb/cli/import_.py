@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from neurondb.cli import import_options, options
+from neurondb.cli import import_formats, import_options, options
 
 
 @click.group("import")
@@ -107,3 +107,7 @@ def gluscope(
     import_options.show_report(
         import_activations(db, open_activation_file(path), request, progress)
     )
+
+
+for _command in import_formats.COMMANDS:
+    import_.add_command(_command)

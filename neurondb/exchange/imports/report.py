@@ -54,7 +54,7 @@ class ImportReport:
             yield f"had no place: {_join(self.no_place)}"
         for reason, n in sorted(self.left_out.items()):
             if n:
-                yield f"left out: {n:,} {reason}"
+                yield f"left out, {n:,}: {reason}"
         yield from self.notes
 
 
