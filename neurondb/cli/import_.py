@@ -109,5 +109,45 @@ def gluscope(
     )
 
 
+@import_.command(name="gluscope-page", short_help="Pages of GLUScope's website.")
+@click.argument("folder", type=import_options.PATH, metavar="DIR")
+@import_options.model()
+@click.option(
+    "--neuron", metavar="L.N", help="The neuron of the page, where DIR is not called L31/N9634."
+)
+@click.option(
+    "--dataset",
+    default="gluscope-pages",
+    show_default=True,
+    metavar="NAME",
+    help="The dataset that the texts, which end after the peak, are put into.",
+)
+@click.option("--tokens", type=click.IntRange(min=1), metavar="N", help="Tokens that were counted.")
+def gluscope_page(
+    folder: Path,
+    model: str,
+    source: str | None,
+    layers: int | None,
+    neurons: int | None,
+    neuron: str | None,
+    dataset: str,
+    tokens: int | None,
+    db: str | None,
+) -> None:
+    """Store the pages of GLUScope in the folder DIR, such as its site's OLMo-7B-0424/L31/N9634.
+
+    The table of sign cases, examples with the position of their peak, and the values along each
+    text become sign cases, examples and traces.
+
+    \b
+    neurondb import gluscope-page OLMo-7B-0424 --model olmo-7b-0424 --layers 32 --neurons 11008
+    """  # noqa: D301
+    from neurondb.exchange.imports.gluscope.page import PageRequest, import_pages
+
+    asked = import_options.make_request(model, source, layers, neurons)
+    request = PageRequest(asked, dataset, neuron, tokens)
+    import_options.show_report(import_pages(db, folder, request))
+
+
 for _command in import_formats.COMMANDS:
     import_.add_command(_command)

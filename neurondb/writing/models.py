@@ -74,6 +74,9 @@ def store_model(
             values = asdict(record) | {"threshold": threshold}
             of_model = tables.models.c.model_id == row.model_id
             connection.execute(update(tables.models).where(of_model).values(values))
+            for table in (tables.tokens, tables.text_token_ids):  # numbered by an import
+                of_import = table.c.model_id == row.model_id
+                connection.execute(table.delete().where(of_import))
         elif row is not None and row.fingerprint != record.fingerprint:
             if not force:
                 raise IngestError(_describe_other_weights(record, row.source))

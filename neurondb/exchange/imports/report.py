@@ -10,6 +10,8 @@ _RELATIONS: Final = {
     "activation_stats": "neurons' statistics",
     "sign_case": "sign cases",
     "example": "examples",
+    "trace": "traces",
+    "control": "random texts",
 }
 """What is stored → what a reader calls it."""
 
