@@ -34,11 +34,13 @@ def load(path: Path) -> Any:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Save a dictionary as torch does, its arrays as tensors."""
-    tensors = {
-        key: torch.from_numpy(value) if hasattr(value, "dtype") else value
-        for key, value in content.items()
-    }
-    torch.save(tensors, path)
+    torch.save(_make_tensors(content), path)
+
+
+def _make_tensors(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _make_tensors(one) for key, one in value.items()}
+    return torch.from_numpy(value) if hasattr(value, "dtype") else value
 
 
 def _convert(value: Any) -> Any:

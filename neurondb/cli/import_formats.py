@@ -14,9 +14,7 @@ _SOURCE = "Who says it, in annotations."
 
 
 def _dataset(default: str) -> Callable[[Any], Any]:
-    return click.option(
-        "--dataset", default=default, show_default=True, metavar="NAME", help=TEXTS
-    )
+    return click.option("--dataset", default=default, show_default=True, metavar="NAME", help=TEXTS)
 
 
 def _said_by(default: str) -> Callable[[Any], Any]:
@@ -29,9 +27,7 @@ def _said_by(default: str) -> Callable[[Any], Any]:
 @click.option(
     "--by", metavar="WHO", help=f"{_SOURCE} Default: the column source, else FILE's name."
 )
-@click.option(
-    "--ungated", is_flag=True, help="The model has no gates, if it is made."
-)
+@click.option("--ungated", is_flag=True, help="The model has no gates, if it is made.")
 def table(
     file: Path,
     model: str,
@@ -221,4 +217,34 @@ def transluce(
     show_report(import_facts(db, path.name, make_reader(files, by), request))
 
 
-COMMANDS = (table, universal_neurons, neuronpedia, openai, delphi, transluce)
+@click.command(name="weight-analysis", short_help="The data.pt of the read-write papers' code.")
+@click.argument("file", type=PATH, metavar="FILE")
+@import_options.model()
+@click.option("--ungated", is_flag=True, help="The model has no gates, if it is made.")
+def weight_analysis(
+    file: Path,
+    model: str,
+    source: str | None,
+    layers: int | None,
+    neurons: int | None,
+    ungated: bool,
+    db: str | None,
+) -> None:
+    """Store FILE, the data.pt that RW_functionalities saves of a model's weights.
+
+    Cosines, classes at τ = 0.5, norms and the random regions of each layer go where those of
+    `ingest --stages weights` do. `neurondb export weight-analysis` writes such a file.
+
+    \b
+    neurondb import weight-analysis results/llama-3.2-3b/refactored/data.pt --model llama-3.2-3b
+    """  # noqa: D301
+    from neurondb.exchange.weight_analysis import import_weight_analysis
+
+    asked = import_options.make_request(model, source, layers, neurons, gated=not ungated)
+    show_report(import_weight_analysis(db, file, asked))
+
+
+COMMANDS = (
+    *(table, universal_neurons, neuronpedia, openai, delphi, transluce),
+    weight_analysis,
+)

@@ -187,7 +187,8 @@ def _make_activations_panel(page: NeuronPage, view: _View) -> Panel:
     activations = page.activations
     if activations is None:
         return Panel("sign cases", _draw_missing_stage(page.identity, "activations"))
-    title = f"sign cases on {make_visible(activations.dataset.name)} ({format_count(activations.n_tokens, 'token')})"
+    tokens = format_count(activations.n_tokens, "token")
+    title = f"sign cases on {make_visible(activations.dataset.name)} ({tokens})"
     return Panel(title, draw_activations(activations, view.width))
 
 

@@ -23,7 +23,9 @@ from neurondb.text_decoding import format_path
 
 FORM: Final = "delphi"
 EXPLANATIONS, SCORES = "explanations", "scores"
-_NAME: Final = re.compile(r"(?P<hookpoint>.*?)_?(?:latent|feature)(?P<index>[0-9]{1,9})\.(?:txt|json)")
+_NAME: Final = re.compile(
+    r"(?P<hookpoint>.*?)_?(?:latent|feature)(?P<index>[0-9]{1,9})\.(?:txt|json)"
+)
 _LAYER: Final = re.compile(r"(?<![0-9])[0-9]{1,4}(?![0-9])")
 
 

@@ -6,7 +6,6 @@ files may be compressed by gzip, with `.gz` after the ending that says what they
 
 import csv
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -78,7 +77,9 @@ def read_rows(file: Path) -> Iterator[PlacedRow]:
             for number, row in enumerate(rows, start=1):
                 where = f"{place}, row {number}" if isinstance(value, list) else place
                 if not isinstance(row, dict):
-                    raise TextError(f"{where}: a row must be an object, like {{'neuron': '31.9634'}}")
+                    raise TextError(
+                        f"{where}: a row must be an object, like {{'neuron': '31.9634'}}"
+                    )
                 yield PlacedRow(where, row)
 
 
@@ -112,10 +113,9 @@ def _decode(line: str, place: str) -> Any:
 
 
 def _open_text(file: Path) -> IO[str]:
-    raw: IO[bytes] = file.open("rb")
     if file.name.lower().endswith(".gz"):
-        raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
+    return file.open(encoding="utf-8-sig", newline="")
 
 
 def _read_separated(file: Path, delimiter: str) -> Iterator[PlacedRow]:
@@ -131,7 +131,9 @@ def _read_separated(file: Path, delimiter: str) -> Iterator[PlacedRow]:
                     )
                 yield PlacedRow(f"{name}, row {number}", row)
     except csv.Error as error:
-        raise TextError(f"{name} is no table of values separated by {delimiter!r}: {error}") from error
+        raise TextError(
+            f"{name} is no table of values separated by {delimiter!r}: {error}"
+        ) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise _explain(file, error) from error
 

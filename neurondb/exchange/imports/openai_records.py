@@ -50,9 +50,7 @@ def make_reader(files: list[Path], source: str) -> Reader:
     return read
 
 
-def _make_facts(
-    one: Any, place: str, source: str, count: Callable[[str, int], None]
-) -> Facts:
+def _make_facts(one: Any, place: str, source: str, count: Callable[[str, int], None]) -> Facts:
     layer, neuron = _read_id(one, place)
     remarks = [
         remark for said in one.get("scored_explanations") or [] for remark in _explain(said, source)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-
 _RELATIONS: Final = {
     "activation_stats": "neurons' statistics",
     "sign_case": "sign cases",

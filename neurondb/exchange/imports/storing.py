@@ -163,7 +163,10 @@ class _Storing:
 
     def _classify(self, neuron_id: int, cosines: Mapping[str, float]) -> None:
         """Give a neuron the class that its cosines mean (METHODS §2)."""
-        one = {name: np.array([cosines.get(name, np.nan)]) for name in tables.cosines.c.keys()}
+        one = {
+            name: np.array([cosines.get(name, np.nan)])
+            for name in ("gate_in", "gate_out", "in_out")
+        }
         gated = self._model.gated
         gate_in, gate_out = (one["gate_in"], one["gate_out"]) if gated else (None, None)
         class_id = int(classify(gate_in, gate_out, one["in_out"], DEFAULT_THRESHOLD)[0])
@@ -194,7 +197,9 @@ class _Storing:
             if self._model.gated:
                 self._report.no_place["examples, whose sign case is not said"] += len(examples)
                 continue
-            kept = sorted(examples, key=lambda one: -abs(one.value)) if name == "example" else examples
+            kept = (
+                sorted(examples, key=lambda one: -abs(one.value)) if name == "example" else examples
+            )
             self._replace(name, table, neuron_id, code, _keep_first(kept))
 
     def _replace(

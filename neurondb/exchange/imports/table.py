@@ -48,9 +48,7 @@ def make_reader(file: Path, source: str | None, model: str | None = None) -> Rea
 
 def _list_remarks(row: PlacedRow, file: Path, source: str | None) -> Iterator[Remark]:
     texts = {
-        name: format_value(value)
-        for name, value in row.values.items()
-        if name not in PLACE_COLUMNS
+        name: format_value(value) for name, value in row.values.items() if name not in PLACE_COLUMNS
     }
     note = texts.pop("note", "") or None
     said_by = texts.pop("source", "")

@@ -32,8 +32,10 @@ _POSITIVE: Final = frozenset(("1", "+1", "1.0", "pos", "positive", "max"))
 _NEGATIVE: Final = frozenset(("-1", "-1.0", "neg", "negative", "min"))
 _TEXTS: Final = {"description": "description", "description_summary": "summary"}
 _KNOWN: Final = frozenset(
-    ("id", "neuron_id", "model_id", "model", "layer", "neuron", "expert", "polarity", "version")
-    + ("is_interesting", "description_metadata", "score", "explanations", *_TEXTS)
+    (
+        *("id", "neuron_id", "model_id", "model", "layer", "neuron", "expert", "polarity"),
+        *("version", "is_interesting", "description_metadata", "score", "explanations", *_TEXTS),
+    )
 )
 
 

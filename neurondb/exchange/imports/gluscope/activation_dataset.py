@@ -3,8 +3,8 @@
 The layout is that of `summary_dict_to_hf_dataset.py` of sjgerstner/gluscope, as published for
 OLMo-7B-0424 (352,256 rows): `layer`, `neuron`, and for each sign case `{case}_freq`,
 `{case}_{quantity}_mean`, and lists of sixteen `{case}_{quantity}_max_values` and `…_max_indices`;
-swish has lists in the cases of a negative gate only. Indices are numbers of texts, each at most once
-a list. It comes as Parquet from the hub, as Arrow streams from `save_to_disk`.
+swish has lists in the cases of a negative gate only. Indices are numbers of texts, each in a list
+at most once. It comes as Parquet from the hub, as Arrow streams from `save_to_disk`.
 """
 
 from collections import Counter

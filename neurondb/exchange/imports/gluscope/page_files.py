@@ -82,9 +82,7 @@ class PageFolder:
     def files(self) -> list[Path]:
         """Return the files of the page."""
         names = (_HTML, _STATS)
-        return sorted(
-            file for file in self.folder.iterdir() if file.name in names or _match(file)
-        )
+        return sorted(file for file in self.folder.iterdir() if file.name in names or _match(file))
 
     def read_cases(self) -> dict[int, CaseNumbers]:
         """Return code → numbers of each sign case; nothing where the page has no table.
@@ -150,7 +148,8 @@ def _find_place(page: Path, neuron: str | None) -> NeuronPlace:
         place = match_neuron(names[0]) if len(names) == 1 else None
     if place is None:
         raise TextError(
-            f"{format_path(page)} does not say which neuron it is of; give {option('neuron', 'L.N')}"
+            f"{format_path(page)} does not say which neuron it is of; give "
+            f"{option('neuron', 'L.N')}"
         )
     return place
 
@@ -172,7 +171,8 @@ def _read_example(file: Path, case: int, quantity: int, rank: int) -> PageExampl
         well_formed = False
     if not well_formed or not values.size:
         raise TextError(f"{name} has no values for each of its tokens and labels")
-    assert tokens is not None and labels is not None
+    assert tokens is not None
+    assert labels is not None
     values[values == ZERO] = 0.0
     peak = int(np.abs(values[:, 0]).argmax())
     columns = {str(label): values[:, i] for i, label in enumerate(labels)}

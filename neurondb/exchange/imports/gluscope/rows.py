@@ -121,7 +121,7 @@ def _find_extremes(case: int, quantity: int) -> Extremes:
 def make_examples(batch: Batch, dataset_id: int, text_ids: Mapping[str, Ids], most: int) -> Columns:
     """Return the rows of `example_rows`: of each list the first `most`, without fillers.
 
-    A list that fewer texts qualify for is filled up with zeros by GLUScope; a value of zero is none.
+    GLUScope fills up with zeros what fewer texts qualify for; a value of zero is no example.
 
     Args:
         batch: the neurons.
@@ -137,10 +137,9 @@ def make_examples(batch: Batch, dataset_id: int, text_ids: Mapping[str, Ids], mo
         real = np.nan_to_num(values) != 0
         neurons, places = np.nonzero(real & (texts >= 0))
         ranks = (np.cumsum(real & (texts >= 0), axis=1) - 1)[neurons, places]
-        parts.append(
-            (neurons, np.full(len(neurons), one.list_id), ranks, texts[neurons, places])
-            + (values[neurons, places],)
-        )
+        list_ids = np.full(len(neurons), one.list_id)
+        found = (texts[neurons, places], values[neurons, places])
+        parts.append((neurons, list_ids, ranks, *found))
     if not parts or not n:
         return {"neuron_id": batch.ids[:0]}
     neurons, list_ids, ranks, texts, values = (np.concatenate(c) for c in zip(*parts, strict=True))

@@ -3,8 +3,10 @@
 It is a dictionary that torch pickled, as `b_activations.py` of sjgerstner/gluscope saves it:
 `(case, "freq")` and `(case, quantity, "sum")`, the mean in spite of its name, are tensors of
 (layers, neurons); `(case, quantity, "max")` has `values` and `indices` of (16, layers, neurons).
-Later versions save each layer on its own, as `(case, "blocks.0.mlp.hook_post", "sum")`. The file is unpickled with `weights_only`, which runs no code of the file's, by the job `tensor-file` of
-`ingest`. `summary.pt` without `_refactored` is of a run in the checkpoint's own sign: it is refused.
+Later versions save each layer on its own, as `(case, "blocks.0.mlp.hook_post", "sum")`.
+
+The job `tensor-file` of `ingest` unpickles it with `weights_only`, which runs no code of the
+file's. `summary.pt` without `_refactored` is of a run in the checkpoint's own sign: it is refused.
 """
 
 from collections.abc import Iterator, Mapping

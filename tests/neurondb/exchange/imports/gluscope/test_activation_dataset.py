@@ -300,5 +300,5 @@ def test_frequencies_that_do_not_tell_give_none() -> None:
 def test_quantities_are_those_of_the_schema() -> None:
     from neurondb.schema import codes
 
-    assert (QUANTITIES, CASES) == (codes.QUANTITIES, codes.SIGN_CASES[:4])
+    assert (codes.QUANTITIES, codes.SIGN_CASES[:4]) == (QUANTITIES, CASES)
     assert issubclass(TextError, NeuronDBError)
