@@ -97,7 +97,7 @@ def gluscope(
     neurondb import gluscope OLMo-7B-0424-hf_neuron-activations --model olmo-7b-0424 \\
         --dataset dolma-small --texts dolma-small/train.parquet
     """  # noqa: D301
-    from neurondb.exchange.imports.gluscope.opening import open_activation_file
+    from neurondb.exchange.imports.gluscope.activation_dataset import open_activation_file
     from neurondb.exchange.imports.gluscope.storing import ActivationRequest, import_activations
     from neurondb.terminal.progress import choose_progress
 

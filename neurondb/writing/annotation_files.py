@@ -1,8 +1,9 @@
 """Annotations from a file: labels and scores that somebody made elsewhere, stored in one go.
 
 A file is CSV or TSV with a header, a JSON array of objects, or JSON lines; sqlite-utils reads each
-of them. A Parquet file, which may be large, is read batch by batch. A row says which neuron it is of by `neuron`, as `31.9634`, or by
-`layer` and `neuron`, and may name its `model`. What it says stands in one of two forms:
+of them, and writes the rows. A Parquet file, which may be large, is read batch by batch. A row says
+which neuron it is of by `neuron`, as `31.9634`, or by `layer` and `neuron`, and may name its
+`model`. What it says stands in one of two forms:
 
 - `key` and `value`: one annotation a row, with `note` and `source` if there are such columns;
 - any other columns: each is a key, and what stands in it a value; where nothing does, nothing is

@@ -12,6 +12,7 @@ from neurondb.exchange.weight_analysis import (
     export_weight_analysis,
     import_weight_analysis,
 )
+from neurondb.published.verification import verify_published
 from neurondb.reading.arrays import read_all_cosines, read_class_ids, read_random_regions
 from neurondb.reading.models import find_model, open_readonly
 from tests.support.sample_facts import Sample
@@ -80,6 +81,19 @@ def test_what_is_written_is_read_again(sample: Sample, tmp_path: Path) -> None:
             expected = values if pair == "in_out" else values * signs
             np.testing.assert_allclose(read[pair], expected, rtol=1e-7)
         np.testing.assert_array_equal(read_class_ids(before, ours), read_class_ids(after, again))
+
+
+def test_patterns_of_the_papers_are_those_of_the_weights(sample: Sample, tmp_path: Path) -> None:
+    """A model known from its weight analysis alone is verified like the one that it is of."""
+    file, db = tmp_path / "data.pt", str(tmp_path / "again.db")
+    export_weight_analysis(sample.url, "sample-llama", file)
+    import_weight_analysis(db, file, ModelRequest("again"))
+    with open_readonly(sample.url) as before, open_readonly(db) as after:
+        ours = verify_published(before, "sample-llama", patterns=True).patterns
+        again = verify_published(after, "again", patterns=True).patterns
+    effects = {one.name: one.effect for one in ours if one.name.startswith("weakening-")}
+    assert effects
+    assert effects == {one.name: one.effect for one in again if one.name in effects}
 
 
 def test_the_file_is_what_their_code_reads(sample: Sample, tmp_path: Path) -> None:

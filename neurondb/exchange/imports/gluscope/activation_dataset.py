@@ -29,7 +29,8 @@ from neurondb.exchange.imports.gluscope.columns import (
     name_frequency,
 )
 from neurondb.exchange.imports.gluscope.rows import Batch
-from neurondb.exchange.imports.gluscope.storing import Outline
+from neurondb.exchange.imports.gluscope.storing import ActivationFile, Outline
+from neurondb.exchange.imports.gluscope.summary_file import SummaryFile
 from neurondb.exchange.imports.gluscope.token_count import Frequencies
 from neurondb.exchange.imports.provenance import compute_digest
 from neurondb.text_decoding import format_path
@@ -37,6 +38,25 @@ from neurondb.text_decoding import format_path
 ROWS_A_BATCH: Final = 1024
 """Neurons in memory at a time: some 230 rows each are stored of them."""
 _SUFFIXES: Final = (".parquet", ".arrow")
+_TENSORS: Final = (".pt", ".pth")
+_PICKLED_BARE: Final = ".pickle"
+
+
+def open_activation_file(path: Path) -> ActivationFile:
+    """Open a file, or a folder of files, of GLUScope's numbers: a dataset or the summary behind it.
+
+    Args:
+        path: Parquet or Arrow files, or a summary that torch saved.
+
+    Raises:
+        TextError: when it is none of them.
+    """
+    if path.suffix == _PICKLED_BARE:
+        raise TextError(
+            f"{format_path(path)}: unpickling would run whatever code is in it; "
+            "save it again by torch.save and give that file"
+        )
+    return SummaryFile(path) if path.suffix in _TENSORS else ActivationDataset(path)
 
 
 class ActivationDataset:

@@ -144,31 +144,30 @@ def test_one_key_twice_is_refused_where_keys_are_not_numbered(
 
 def test_a_new_model_needs_a_size(store: Callable[..., ImportReport], tmp_path: Path) -> None:
     file = write_lines(tmp_path / "t.jsonl", [])
-    with pytest.raises(UsageError, match="no model 'toy'.*give layers and neurons"):
+    with pytest.raises(UsageError, match=r"no model 'toy'.*give layers and neurons"):
         store(table.make_reader(file, None), [file])
 
 
 def test_universal_neurons_go_where_ours_do(
     store: Callable[..., ImportReport], ask: Ask, tmp_path: Path
 ) -> None:
-    columns = {
-        **{"layer": 1, "neuron": 3, "max_corr": 0.8, "w_in_norm": 0.5, "input_bias": -0.25},
-        **{"w_out_norm": 0.75, "in_out_sim": -0.625, "l2_penalty": 0.8125, "mean": -1.5},
-        **{"var": 0.25, "skew": 2.0, "kurt": 21.0, "vocab_mean": 0.125, "vocab_var": 0.5},
-        **{"vocab_skew": -1.0, "vocab_kurt": 13.0, "sparsity": 0.0625},
-    }
+    numbers = (
+        "layer=1 neuron=3 max_corr=0.8 w_in_norm=0.5 input_bias=-0.25 w_out_norm=0.75 "
+        "in_out_sim=-0.625 l2_penalty=0.8125 mean=-1.5 var=0.25 skew=2.0 kurt=21.0 "
+        "vocab_mean=0.125 vocab_var=0.5 vocab_skew=-1.0 vocab_kurt=13.0 sparsity=0.0625"
+    )
+    columns = dict(number.split("=") for number in numbers.split())
     file = tmp_path / "universal.csv"
-    file.write_text(f"{','.join(columns)}\n{','.join(map(str, columns.values()))}\n")
+    file.write_text(f"{','.join(columns)}\n{','.join(columns.values())}\n")
     store(universal_neurons.make_reader([file], "paper"), [file], layers=2, neurons=4)
     overview = (
         "SELECT class, in_out, in_norm, out_norm, in_bias, penalty, pre_mean, pre_variance, "
         "pre_skewness, pre_kurtosis, post_positive, out_skewness, out_kurtosis, out_variance, role "
         "FROM neuron_overview WHERE name = '1.3'"
     )
-    assert ask(overview) == [
-        ("weakening", -0.625, 0.5, 0.75, -0.25, 0.8125)
-        + (-1.5, 0.25, 2.0, 21.0, 0.0625, -1.0, 13.0, 0.5, "suppression")
-    ]
+    moments = (-1.5, 0.25, 2.0, 21.0, 0.0625, -1.0, 13.0, 0.5)
+    weights = ("weakening", -0.625, 0.5, 0.75, -0.25, 0.8125)
+    assert ask(overview) == [(*weights, *moments, "suppression")]
     assert ask("SELECT sign_case, freq, count FROM sign_cases") == [
         ("in+", 0.0625, None),
         ("in-", 0.9375, None),
@@ -272,7 +271,10 @@ def test_openai_has_moments_texts_and_explanations(
     neuron_id = {"dataclass_name": "NeuronId", "layer_index": 1, "neuron_index": 5}
     record = {
         "neuron_id": neuron_id,
-        **{"mean": 0.5, "variance": 0.25, "skewness": 3.0, "kurtosis": None},
+        "mean": 0.5,
+        "variance": 0.25,
+        "skewness": 3.0,
+        "kurtosis": None,
         "most_positive_activation_records": [
             {"tokens": ["A", " dog"], "activations": [0.5, 4.0]},
             {"tokens": ["The", " cat"], "activations": [5.0, 1.0]},

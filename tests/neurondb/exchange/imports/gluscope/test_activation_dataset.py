@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from neurondb.errors import IngestError, NeuronDBError, TextError, UsageError
-from neurondb.exchange.imports.gluscope.activation_dataset import ActivationDataset
-from neurondb.exchange.imports.gluscope.opening import open_activation_file
+from neurondb.exchange.imports.gluscope.activation_dataset import (
+    ActivationDataset,
+    open_activation_file,
+)
 from neurondb.exchange.imports.gluscope.storing import (
     ActivationRequest,
     import_activations,

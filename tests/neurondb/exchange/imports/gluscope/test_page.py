@@ -129,7 +129,7 @@ def test_the_page_again_replaces_it_by_the_same(page: Path, db: Path, ask: Ask) 
 
 def test_a_page_whose_neuron_is_not_said_is_refused(tmp_path: Path, db: Path) -> None:
     (tmp_path / "gate+_in+_hook_post_example_0.json").write_text("{}")
-    with pytest.raises(TextError, match="does not say which neuron it is of; give neuron='L.N'"):
+    with pytest.raises(TextError, match="does not say which neuron it is of; give neuron="):
         run(tmp_path, db)
     with pytest.raises(TextError, match="no values for each of its tokens"):
         run(tmp_path, db, neuron="0.1")
