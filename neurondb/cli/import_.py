@@ -78,7 +78,7 @@ def parquet(folder: Path, db: str | None) -> None:
 def gluscope(
     path: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
     dataset: str,
@@ -101,7 +101,7 @@ def gluscope(
     from neurondb.exchange.imports.gluscope.storing import ActivationRequest, import_activations
     from neurondb.terminal.progress import choose_progress
 
-    asked = import_options.make_request(model, source, layers, neurons)
+    asked = import_options.make_request(model, hub_id, layers, neurons)
     request = ActivationRequest(asked, dataset, texts, tokens, examples)
     progress = choose_progress(Console(stderr=True))
     import_options.show_report(
@@ -126,7 +126,7 @@ def gluscope(
 def gluscope_page(
     folder: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
     neuron: str | None,
@@ -144,7 +144,7 @@ def gluscope_page(
     """  # noqa: D301
     from neurondb.exchange.imports.gluscope.page import PageRequest, import_pages
 
-    asked = import_options.make_request(model, source, layers, neurons)
+    asked = import_options.make_request(model, hub_id, layers, neurons)
     request = PageRequest(asked, dataset, neuron, tokens)
     import_options.show_report(import_pages(db, folder, request))
 

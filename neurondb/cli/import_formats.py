@@ -18,23 +18,23 @@ def _dataset(default: str) -> Callable[[Any], Any]:
 
 
 def _said_by(default: str) -> Callable[[Any], Any]:
-    return click.option("--by", default=default, show_default=True, metavar="WHO", help=_SOURCE)
+    return click.option("--source", default=default, show_default=True, metavar="WHO", help=_SOURCE)
 
 
 @click.command(short_help="Any table keyed by layer and neuron, as annotations.")
 @click.argument("file", type=PATH, metavar="FILE")
 @import_options.model()
 @click.option(
-    "--by", metavar="WHO", help=f"{_SOURCE} Default: the column source, else FILE's name."
+    "--source", metavar="WHO", help=f"{_SOURCE} Default: the column source, else FILE's name."
 )
 @click.option("--ungated", is_flag=True, help="The model has no gates, if it is made.")
 def table(
     file: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
-    by: str | None,
+    source: str | None,
     ungated: bool,
     db: str | None,
 ) -> None:
@@ -45,14 +45,14 @@ def table(
     files for models that are there. Tables of any size are streamed.
 
     \b
-    neurondb import table clusters.parquet --model llama-3.2-3b --by kmeans-64
+    neurondb import table clusters.parquet --model llama-3.2-3b --source kmeans-64
     """  # noqa: D301
     from neurondb.exchange.imports.storing import FactsRequest, import_facts
     from neurondb.exchange.imports.table import make_reader
 
-    asked = import_options.make_request(model, source, layers, neurons, gated=not ungated)
+    asked = import_options.make_request(model, hub_id, layers, neurons, gated=not ungated)
     request = FactsRequest(asked, "table", "", [file], numbered=False)
-    show_report(import_facts(db, file.name, make_reader(file, by, model), request))
+    show_report(import_facts(db, file.name, make_reader(file, source, model), request))
 
 
 @click.command(name="universal-neurons", short_help="The tables of universal-neurons.")
@@ -63,10 +63,10 @@ def table(
 def universal_neurons(
     path: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
-    by: str,
+    source: str,
     dataset: str,
     db: str | None,
 ) -> None:
@@ -84,9 +84,9 @@ def universal_neurons(
     from neurondb.exchange.imports.universal_neurons import FORM, find_tables, make_reader
 
     files = find_tables(path)
-    asked = import_options.make_request(model, source, layers, neurons, gated=False)
+    asked = import_options.make_request(model, hub_id, layers, neurons, gated=False)
     request = FactsRequest(asked, FORM, dataset, files)
-    show_report(import_facts(db, path.name, make_reader(files, by), request))
+    show_report(import_facts(db, path.name, make_reader(files, source), request))
 
 
 @click.command(short_help="Neuronpedia's exports: features, explanations, activations.")
@@ -96,7 +96,7 @@ def universal_neurons(
 def neuronpedia(
     path: Path,
     model: str | None,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
     dataset: str,
@@ -116,7 +116,7 @@ def neuronpedia(
 
     files = form.find_files(path)
     name = model or form.read_model_name(files)
-    asked = import_options.make_request(name, source, layers, neurons, gated=False)
+    asked = import_options.make_request(name, hub_id, layers, neurons, gated=False)
     request = FactsRequest(asked, form.FORM, dataset, files)
     reader = form.make_reader(files, name, only=model is None)
     show_report(import_facts(db, path.name, reader, request))
@@ -130,10 +130,10 @@ def neuronpedia(
 def openai(
     path: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
-    by: str,
+    source: str,
     dataset: str,
     db: str | None,
 ) -> None:
@@ -150,9 +150,9 @@ def openai(
     from neurondb.exchange.imports.storing import FactsRequest, import_facts
 
     files = find_files(path)
-    asked = import_options.make_request(model, source, layers, neurons, gated=False)
+    asked = import_options.make_request(model, hub_id, layers, neurons, gated=False)
     request = FactsRequest(asked, FORM, dataset, files)
-    show_report(import_facts(db, path.name, make_reader(files, by), request))
+    show_report(import_facts(db, path.name, make_reader(files, source), request))
 
 
 @click.command(short_help="delphi's explanations and scores.")
@@ -163,10 +163,10 @@ def openai(
 def delphi(
     path: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
-    by: str,
+    source: str,
     ungated: bool,
     db: str | None,
 ) -> None:
@@ -176,15 +176,15 @@ def delphi(
     neuron with the latent's number, in the layer that the hookpoint names.
 
     \b
-    neurondb import delphi results/my-run --model smollm2-135m --by 'delphi llama-70b'
+    neurondb import delphi results/my-run --model smollm2-135m --source 'delphi llama-70b'
     """  # noqa: D301
     from neurondb.exchange.imports.delphi import FORM, find_files, make_reader
     from neurondb.exchange.imports.storing import FactsRequest, import_facts
 
     files = find_files(path)
-    asked = import_options.make_request(model, source, layers, neurons, gated=not ungated)
+    asked = import_options.make_request(model, hub_id, layers, neurons, gated=not ungated)
     request = FactsRequest(asked, FORM, "", files)
-    show_report(import_facts(db, path.name, make_reader(files, by), request))
+    show_report(import_facts(db, path.name, make_reader(files, source), request))
 
 
 @click.command(short_help="Transluce's neuron descriptions.")
@@ -194,10 +194,10 @@ def delphi(
 def transluce(
     path: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
-    by: str,
+    source: str,
     db: str | None,
 ) -> None:
     """Store Transluce's descriptions of neurons at PATH: rows of its table, or expgen's JSON.
@@ -212,9 +212,9 @@ def transluce(
     from neurondb.exchange.imports.transluce import FORM, find_files, make_reader
 
     files = find_files(path)
-    asked = import_options.make_request(model, source, layers, neurons)
+    asked = import_options.make_request(model, hub_id, layers, neurons)
     request = FactsRequest(asked, FORM, "", files)
-    show_report(import_facts(db, path.name, make_reader(files, by), request))
+    show_report(import_facts(db, path.name, make_reader(files, source), request))
 
 
 @click.command(name="weight-analysis", short_help="The data.pt of the read-write papers' code.")
@@ -224,7 +224,7 @@ def transluce(
 def weight_analysis(
     file: Path,
     model: str,
-    source: str | None,
+    hub_id: str | None,
     layers: int | None,
     neurons: int | None,
     ungated: bool,
@@ -240,7 +240,7 @@ def weight_analysis(
     """  # noqa: D301
     from neurondb.exchange.weight_analysis import import_weight_analysis
 
-    asked = import_options.make_request(model, source, layers, neurons, gated=not ungated)
+    asked = import_options.make_request(model, hub_id, layers, neurons, gated=not ungated)
     show_report(import_weight_analysis(db, file, asked))
 
 

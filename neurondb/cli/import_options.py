@@ -18,8 +18,8 @@ PATH = click.Path(path_type=Path)
 
 _MODEL_OPTIONS = (
     click.option(
-        "--source",
-        metavar="HUB-ID",
+        "--hub-id",
+        metavar="ID",
         help="Where the model's weights are, if it is made (default: a known model's, else NAME).",
     ),
     click.option(
@@ -53,12 +53,12 @@ def model(*, required: bool = True) -> Callable[[Command], Command]:
 
 
 def make_request(
-    model: str, source: str | None, layers: int | None, neurons: int | None, *, gated: bool = True
+    model: str, hub_id: str | None, layers: int | None, neurons: int | None, *, gated: bool = True
 ) -> "ModelRequest":
     """Return the model that the options name."""
     from neurondb.exchange.imports.target import ModelRequest
 
-    return ModelRequest(model, source, layers, neurons, gated)
+    return ModelRequest(model, hub_id, layers, neurons, gated)
 
 
 def show_report(report: "ImportReport") -> None:
