@@ -54,3 +54,22 @@ def parquet(folder: Path, db: str | None, models: tuple[str, ...], relations: st
         f"{len(exported.rows)} relations",
         err=True,
     )
+
+
+@export.command(name="weight-analysis", short_help="The data.pt of the read-write papers' code.")
+@click.argument("model", metavar="MODEL")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@options.database
+def weight_analysis(model: str, file: Path, db: str | None) -> None:
+    """Write cosines, classes, norms and random regions of MODEL as the new file FILE, a data.pt.
+
+    It is the dictionary of tensors that sjgerstner/RW_functionalities saves and plots from, with
+    signs made canonical as by its --refactor_glu.
+
+    \b
+    neurondb export weight-analysis llama-3.2-3b data.pt
+    """  # noqa: D301
+    from neurondb.exchange.weight_analysis import export_weight_analysis
+
+    n = export_weight_analysis(db, model, file)
+    click.echo(f"wrote {file}: {n:,} neurons of {model}", err=True)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from neurondb.formatting.numbers import format_compact, format_share
+from neurondb.formatting.numbers import format_compact, format_count, format_share
 from neurondb.formatting.text import (
     DOT,
     format_ingest_command,
@@ -187,9 +187,8 @@ def _make_activations_panel(page: NeuronPage, view: _View) -> Panel:
     activations = page.activations
     if activations is None:
         return Panel("sign cases", _draw_missing_stage(page.identity, "activations"))
-    title = (
-        f"sign cases on {make_visible(activations.dataset.name)} ({activations.n_tokens:,} tokens)"
-    )
+    tokens = format_count(activations.n_tokens, "token")
+    title = f"sign cases on {make_visible(activations.dataset.name)} ({tokens})"
     return Panel(title, draw_activations(activations, view.width))
 
 
