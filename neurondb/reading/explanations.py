@@ -50,6 +50,7 @@ class Explanation:
         command: the program that said it; None where it was no program that `explain` ran.
         version: the version of the program, where it told one.
         created_at: UTC, ISO 8601; None where `command` is.
+        more: (key, value) of what else the program said.
         scores: by sign case and scorer.
     """
 
@@ -60,17 +61,18 @@ class Explanation:
     command: str | None
     version: str | None
     created_at: str | None
+    more: tuple[tuple[str, str], ...] = ()
     scores: tuple[DetectionScore, ...] = ()
 
 
 def is_explanation(annotations: FromClause) -> ColumnElement[bool]:
-    """Return the condition that annotations are explanations: of `explain`, or scored ones."""
+    """Return the condition that annotations are what `explain` stored, or were scored."""
     # Aliases: a statement may have these tables itself.
     e, s = tables.explanations.alias().c, tables.explanation_scores.alias().c
     a = annotations.c
     by_program = exists().where(e.neuron_id == a.neuron_id, e.source == a.source)
     scored = exists().where(s.neuron_id == a.neuron_id, s.source == a.source, s.key == a.key)
-    return a.value.is_not(None) & (((a.key == EXPLANATION) & by_program) | scored)
+    return a.value.is_not(None) & (by_program | scored)
 
 
 def read_explanations(connection: Connection, neuron_id: int) -> tuple[Explanation, ...]:
@@ -83,8 +85,20 @@ def read_explanations(connection: Connection, neuron_id: int) -> tuple[Explanati
         .outerjoin_from(tables.annotations, tables.explanations, by_program)
         .where((a.neuron_id == neuron_id) & is_explanation(tables.annotations))
         .order_by(a.source, a.key, a.annotation_id)
-    )
-    found = [Explanation(*row, scores=tuple(scores.get((row.source, row.key), ()))) for row in rows]
+    ).all()
+    more: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        if row.key != EXPLANATION and (row.source, row.key) not in scores:
+            more.setdefault(row.source, []).append((row.key, row.value))
+    found = [
+        Explanation(
+            *row,
+            more=tuple(more.get(row.source, ())) if row.key == EXPLANATION else (),
+            scores=tuple(scores.get((row.source, row.key), ())),
+        )
+        for row in rows
+        if row.key == EXPLANATION or (row.source, row.key) in scores
+    ]
     return tuple(sorted(found, key=lambda one: -_find_best(one.scores)))
 
 

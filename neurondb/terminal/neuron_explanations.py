@@ -29,6 +29,8 @@ def draw_explanations(explanations: Sequence[Explanation], width: int) -> Render
         body = Text(keep_start(one.text, LONGEST))
         if one.note:
             body.append(f"\n{keep_start(one.note, LONGEST)}", "faint")
+        for key, value in one.more:
+            body.append(f"\n{make_visible(key)} ", "faint").append(keep_start(value, LONGEST))
         for score in one.scores:
             body.append(f"\n{wrap_parts(describe_score(score), width - INDENT)}", "faint")
         parts.append(Padding(body, (0, 0, 0, INDENT)))
