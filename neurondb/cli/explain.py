@@ -1,5 +1,6 @@
 """`neurondb explain`: programs say what neurons are, and how well that tells texts apart."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def _print_given(
     with Database(db) as database:
         prepared = prepare(database.engine, model, command, given)
         text = read_first_given(database.engine, prepared)
-    click.get_binary_stream("stdout").write(text)
+    sys.stdout.buffer.write(text)
 
 
 def _say_what_was_done(report: ExplainReport, prepared: Prepared) -> None:

@@ -117,9 +117,13 @@ class Confusion:
     def count(cls, activating: Sequence[bool], said: Sequence[bool | None]) -> "Confusion":
         """Count what was said of texts; None is no answer, and counts as unanswered alone."""
         pairs = list(zip(activating, said, strict=True))
-        counts = (pairs.count(pair) for pair in ((True, True), (False, True)))
-        others = (pairs.count(pair) for pair in ((False, False), (True, False)))
-        return cls(*counts, *others, sum(answer is None for answer in said))
+        return cls(
+            true_positives=pairs.count((True, True)),
+            false_positives=pairs.count((False, True)),
+            true_negatives=pairs.count((False, False)),
+            false_negatives=pairs.count((True, False)),
+            unanswered=sum(answer is None for answer in said),
+        )
 
     @property
     def precision(self) -> float | None:

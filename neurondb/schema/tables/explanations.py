@@ -4,12 +4,14 @@ The text of an explanation is an annotation of the same neuron and source (`anno
 it is found and shown as all annotations are.
 """
 
+from typing import Any
+
 from sqlalchemy import Column, String, Table, Text
 
 from neurondb.schema.columns import CLUSTERED, integer, key, metadata, real, word
 
 
-def _answer() -> list[Column[str]]:
+def _answer() -> list[Column[Any]]:
     """Return what every answer of a program says of where it came from."""
     return [
         Column("command", Text, nullable=False, comment="the program and its arguments, as given"),
