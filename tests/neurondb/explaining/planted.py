@@ -9,10 +9,13 @@ are the controls of a score.
 
 import shutil
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, update
 
+from neurondb.contracts.progress import Advance
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
 from tests.support.sample_facts import DATASET, VOCABULARY, WIDTH, Sample
@@ -25,6 +28,20 @@ EXAMPLES, CONTROLS = range(101, 117), range(121, 131)
 WITH_DOG = {*EXAMPLES, 123, 124}
 HELD_OUT = (104, 106, 108, 110, 112, 114, 116)
 SCORED_CONTROLS = (122, 124, 126, 128)
+
+
+class Quiet:
+    """Progress that nobody watches."""
+
+    @contextmanager
+    def stage(self, _title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
+        """Open a bar that is not drawn."""
+        assert total >= done
+        assert unit == "neurons"
+        yield lambda n, detail="": None
+
+    def note(self, message: str) -> None:
+        """Say nothing."""
 
 
 def plant(sample: Sample, directory: Path) -> str:

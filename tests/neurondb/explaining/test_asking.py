@@ -11,8 +11,7 @@ import pytest
 import neurondb as ndb
 from neurondb.api.explanations import name_source
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
-from tests.neurondb.explaining.planted import MODEL, NAME, SCORED_CONTROLS, spell
-from tests.support.ingested import Silent
+from tests.neurondb.explaining.planted import MODEL, NAME, SCORED_CONTROLS, Quiet, spell
 
 NEURONS = "1.18,1.19,1.20,1.21"
 
@@ -41,7 +40,7 @@ class Explainer:
 
 def explain(db: ndb.Database, function: Any, **options: Any) -> list[dict[str, Any]]:
     chosen = {"neurons": NEURONS, "source": "me"} | options
-    return db.explain(MODEL, function, progress=Silent(), **chosen).to_dicts()
+    return db.explain(MODEL, function, progress=Quiet(), **chosen).to_dicts()
 
 
 def read(db: ndb.Database, statement: str) -> list[tuple[Any, ...]]:
@@ -50,7 +49,7 @@ def read(db: ndb.Database, statement: str) -> list[tuple[Any, ...]]:
 
 def test_what_is_said_is_stored_with_where_it_came_from(db: ndb.Database) -> None:
     said = {"explanation": "dogs", "confidence": 0.5, "note": "sure", "version": "2"}
-    (row,) = explain(db, Explainer(_=0, **{"1_20": said}), neurons=NAME)
+    (row,) = explain(db, Explainer(**{"1_20": said}), neurons=NAME)
     assert (row["neuron"], row["outcome"], row["explanation"]) == (NAME, "new", "dogs")
     assert read(db, "SELECT source, key, value, note FROM annotations ORDER BY key") == [
         ("me", "confidence", "0.5", "sure"),
@@ -192,10 +191,7 @@ def test_any_annotation_can_be_scored(db: ndb.Database, tmp_path: Path) -> None:
         ("1.20", "new", 1),
         ("1.21", "failed", None),
     ]
-    assert (
-        rows[1]["reason"] == "no example of gate+_in- is held out"
-        or "held out" in rows[1]["reason"]
-    )
+    assert "held out" in rows[1]["reason"]
     (shown,) = db.neuron(MODEL, NAME).explanations
     assert (shown.source, shown.key, shown.command) == ("labels", "label", None)
 
