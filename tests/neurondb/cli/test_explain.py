@@ -70,7 +70,7 @@ def test_what_would_be_given_is_printed(url: str) -> None:
 def test_failures_are_counted_and_told_by_the_exit_code(url: str) -> None:
     ended = run(
         *("explain", MODEL, "--neurons", "1.18,1.19,1.20", "--db", url, "--shell", "--jobs", "2"),
-        *("--command", 'grep -q "1\\.19" && echo fine || exit 4', "--format", "csv"),
+        *("--command", "grep -q '\"1.19\"' && echo fine || exit 4", "--format", "csv"),
     )
     assert ended.returncode == 1
     assert [line.split(",")[1] for line in ended.stdout.splitlines()] == [

@@ -263,7 +263,9 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 6  # none is stored of six
+    assert (
+        len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 7
+    )  # none is stored of seven
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 
