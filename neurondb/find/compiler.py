@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from neurondb.find.annotations import select_annotated_neurons
 from neurondb.find.columns import (
     ResultShape,
     check_column,
@@ -36,6 +37,7 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     InFamily,
+    IsAnnotated,
     IsConcept,
     IsDescribed,
     IsRelated,
@@ -112,6 +114,7 @@ Listed = (
     | HasMoved
     | IsConcept
     | IsDescribed
+    | IsAnnotated
     | IsRelated
     | MovesHead
     | InFamily
@@ -256,6 +259,8 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, IsDescribed):
         return select_described_neurons(term, bind)
+    if isinstance(term, IsAnnotated):
+        return select_annotated_neurons(term, bind)
     if isinstance(term, IsRelated):
         return select_related(term, bind)
     if isinstance(term, MovesHead):

@@ -20,6 +20,7 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     InFamily,
+    IsAnnotated,
     IsDescribed,
     Not,
     OnDataset,
@@ -60,7 +61,7 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
 
 def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expression:
     """Return a term on texts with the dataset that the whole expression names, if it does."""
-    if isinstance(term, IsDescribed):
+    if isinstance(term, (IsAnnotated, IsDescribed)):
         return replace(term, server=server)
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
