@@ -122,7 +122,7 @@ const coming = new IntersectionObserver(
   },
   { rootMargin: "400px" },
 );
-for (const figure of document.querySelectorAll("figure.chart")) coming.observe(figure);
+for (const figure of document.querySelectorAll("figure.chart[data-spec]")) coming.observe(figure);
 dark.addEventListener("change", () => {
   for (const figure of document.querySelectorAll("figure[data-state=drawn]")) draw(figure);
 });
