@@ -22,7 +22,7 @@ SEARCH: Final = "search.html"
 INDEX_SCRIPT: Final = "search-index.js"
 ASSETS: Final = (
     *("neurondb.css", "neuron.css", "classes.css", "icon.svg"),
-    *("neurondb.js", "neuron.js", "static-search.js"),
+    *("neurondb.js", "neuron.js", "static-search.js", "vega.js"),
 )
 """What pages load; the index of the search is written beside them."""
 
@@ -45,7 +45,7 @@ _MODEL_PAGE: Final = re.compile(r"model/([^/]+)")
 _LAYER_PAGE: Final = re.compile(r"layer/([^/]+)/([0-9]+)")
 _NEURON_PAGE: Final = re.compile(r"neuron/([^/]+)/([0-9.]+)")
 _TOKEN_PAGE: Final = re.compile(r"token/([^/]+)/([0-9]+)")
-_FIGURE: Final = re.compile(r"figure/([a-z-]+)\.svg")
+_FIGURE: Final = re.compile(r"figure/([a-z-]+)\.json")
 
 
 def name_folder(model: str) -> str:
@@ -115,7 +115,7 @@ class Addresses:
     Attributes:
         models: model → layers whose pages are written.
         neurons: model → names of the neurons whose pages are written.
-        figures: address of each picture that a page shows → its file without a suffix.
+        figures: address of each chart that a page shows → the file of its script.
         tokens: model and token id → text, of the tokens that the search finds.
     """
 
@@ -135,7 +135,8 @@ class Addresses:
         target = self._find_page(parts.path.removeprefix("/"), dict(parse_qsl(parts.query)), own)
         if target is None:
             return None
-        return target + (f"#{parts.fragment}" if parts.fragment else "")
+        same = not target.startswith("layer/")  # the model's page has a part a layer, for a page
+        return target + (f"#{parts.fragment}" if parts.fragment and same else "")
 
     def _find_page(self, path: str, query: dict[str, str], own: NeuronPages | None) -> str | None:
         if path == "":
@@ -184,11 +185,11 @@ class Addresses:
         return format_neuron_file(model, name)
 
     def note_figure(self, path: str, name: str, query: dict[str, str]) -> str:
-        """Return the file of a picture without its suffix, and remember that it is wanted."""
+        """Return the file of a chart's script, and remember that it is wanted."""
         query = {key: value for key, value in query.items() if key != "theme"}
         asked = "&".join(f"{key}={quote(query[key], safe='')}" for key in sorted(query))
         address = f"{path}?{asked}"
-        return self.figures.setdefault(address, f"figures/{name}-{_digest(address)}")
+        return self.figures.setdefault(address, f"figures/{name}-{_digest(address)}.js")
 
 
 def _digest(text: str) -> str:

@@ -37,10 +37,10 @@ class WrittenSite:
         assert isinstance(answer, Page)
         return answer
 
-    def draw(self, name: str, form: str, query: dict[str, str]) -> bytes:
-        """Return a figure as a file."""
+    def draw(self, name: str, query: dict[str, str]) -> bytes:
+        """Return a figure's specification as JSON."""
         view = importlib.import_module("neurondb.explore.pages.figure").answer
-        answer = self.site.answer(view, {"name": name, "form": form}, query)
+        answer = self.site.answer(view, {"name": name, "form": "json"}, query)
         assert isinstance(answer, Document)
         return answer.body
 

@@ -1,8 +1,9 @@
-"""A page of the site → a page of the folder: relative links, pictures, scripts of a file.
+"""A page of the site → a page of the folder: relative links, and scripts in place of answers.
 
 Tags that need no change are copied as they stand. A link to what has no file becomes text, or goes
-where it only offers to do something (`_OFFERS`). A chart becomes a picture for light and dark.
-Browsers load no modules from a disk, so scripts are plain ones, deferred as modules are.
+where it only offers to do something (`_OFFERS`). A chart names the script that has its
+specification. Browsers load no modules from a disk, so scripts are plain ones, deferred as modules
+are.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,9 @@ Resolve = Callable[[str], str | None]
 
 Attributes = list[tuple[str, str | None]]
 
-_OFFERS: Final = frozenset(("find", "search", "random", "pair", "connections", "live", "annotate"))
+_OFFERS: Final = frozenset(
+    ("find", "search", "random", "pair", "connections", "live", "annotate", "figure")
+)
 """First parts of addresses whose links say what to do, not what something is called."""
 _NAMES: Final = frozenset(("token", "class", "neuron", "mono"))
 """CSS classes of links whose text stays: a token, a class, a neuron, a search."""
@@ -73,9 +76,7 @@ class _Rewriter(HTMLParser):
         elif tag == "form" and not _FORMS & set((given.get("class") or "").split()):
             self._left_out = tag
         elif tag == "noscript" and self._in_figure:
-            return  # in it is the picture, which is all that there is of a chart
-        elif tag == "img" and (given.get("src") or "").startswith("/figure/"):
-            self._write_picture(given)
+            self._left_out = tag  # a picture that the site would draw
         elif tag in _CHANGES:
             changed = _CHANGES[tag](self, given)
             if changed is not None:
@@ -93,7 +94,7 @@ class _Rewriter(HTMLParser):
             return
         if tag == "a":
             self.parts.append(self._links.pop())
-        elif tag != "noscript" or not self._in_figure:
+        else:
             self._in_figure = self._in_figure and tag != "figure"
             self.parts.append(f"</{tag}>")
 
@@ -103,8 +104,6 @@ class _Rewriter(HTMLParser):
         given.pop("data-swap", None)
         target = None if address is None else self._find(address)
         if target is not None:
-            if address is not None and address.startswith("/figure/"):
-                target += ".svg"
             self._links.append("</a>")
             self._write_tag("a", {"href": target, **given})
         elif is_offer:
@@ -113,15 +112,6 @@ class _Rewriter(HTMLParser):
             self._links.append("</span>")
             kept = {name: given[name] for name in ("class", "dir", "id") if name in given}
             self._write_tag("span", kept)
-
-    def _write_picture(self, given: dict[str, str | None]) -> None:
-        target = self._find(given.pop("src") or "")
-        if target is None:
-            return
-        self.parts.append('<picture><source media="(prefers-color-scheme: dark)"')
-        self.parts.append(f' srcset="{escape(target)}-dark.svg">')
-        self._write_tag("img", {"src": f"{target}.svg", **given})
-        self.parts.append("</picture>")
 
     def _find(self, address: str) -> str | None:
         if address.startswith("#"):
@@ -150,15 +140,14 @@ class _Rewriter(HTMLParser):
         return {"defer": None, "src": self._find(given.get("src") or "")}
 
     def change_chart(self, given: dict[str, str | None]) -> dict[str, str | None]:
-        """Return the attributes of a figure, whose specification no script draws."""
+        """Return the attributes of a figure, whose specification is a script."""
         self._in_figure = True
-        given.pop("data-spec", None)
-        return given
+        address = given.pop("data-spec", None)
+        return given if address is None else {**given, "data-script": self._find(address)}
 
     def change_body(self, given: dict[str, str | None]) -> dict[str, str | None]:
-        """Return the attributes of the body, without where the chart library is."""
-        given.pop("data-vega", None)
-        return given
+        """Return the attributes of the body, which says where the chart library is."""
+        return {**given, "data-vega": self._find(given.get("data-vega") or "")}
 
     def handle_data(self, data: str) -> None:
         self._copy(data)

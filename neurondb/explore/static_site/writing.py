@@ -1,6 +1,8 @@
 """Write the site of chosen neurons as a folder of files, which appears when all of it is there."""
 
 import asyncio
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from urllib.parse import parse_qsl
 from neurondb.contracts.progress import Progress
 from neurondb.exchange.chosen import Choice, count_neurons, iterate_neurons
 from neurondb.explore.assets import read_asset
-from neurondb.explore.pages.home import Home
+from neurondb.explore.notation import format_class_expression, quote_text
+from neurondb.explore.pages.home import Example, Home
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, list_sign_cases
 from neurondb.explore.pages.neuron.page import NeuronContent
 from neurondb.explore.site import TITLE, Page
@@ -24,6 +27,7 @@ from neurondb.explore.static_site.addresses import (
     format_neuron_file,
     name_folder,
 )
+from neurondb.explore.static_site.figures import write_chart
 from neurondb.explore.static_site.folder import replace_folder
 from neurondb.explore.static_site.rendering import (
     WrittenSite,
@@ -135,7 +139,7 @@ class _Writer:
                     advance(1, f"{model.name}, layer {layer}")
         await self._write_home()
         self._write_assets()
-        self._draw_figures()
+        self._write_figures()
 
     async def _write_neuron(
         self, neuron: dict[str, Any], near: tuple[str | None, str | None]
@@ -176,9 +180,18 @@ class _Writer:
         page = self.written.ask("home", {})
         assert isinstance(page.content, Home)
         models = tuple(one for one in page.content.models if one.model.name in self.models)
-        home = change(page, models=models, queries=())
+        home = change(page, models=models, queries=(), examples=tuple(self._list_examples()))
         await self._save(home, HOME)
         await self._save(replace(home, template="static_search", title="Search"), SEARCH)
+
+    def _list_examples(self) -> Iterator[Example]:
+        """Yield searches that find something here, of the neuron that was asked for first."""
+        first = self.neurons[0]
+        if first["class"]:
+            yield Example(format_class_expression(first["class"]), "a read-write class")
+        yield Example(first["name"], "one neuron, layer.neuron")
+        if first["top_out_token"]:
+            yield Example(quote_text(first["top_out_token"]), "a token that its page shows")
 
     async def _save(self, page: Page, file: str, own: NeuronPages | None = None) -> None:
         """Write a page into a file of the folder."""
@@ -199,20 +212,18 @@ class _Writer:
         (assets / INDEX_SCRIPT).write_text(self.index.write(), encoding="utf-8")
         (self.folder / ".nojekyll").touch()
 
-    def _draw_figures(self) -> None:
-        """Draw the pictures that pages show, for light and for dark."""
+    def _write_figures(self) -> None:
+        """Write the charts that pages show, for light and for dark."""
         figures = self.addresses.figures
-        if figures:
-            (self.folder / "figures").mkdir()
-        with self.progress.stage("drawing figures", len(figures), "figures") as advance:
+        with self.progress.stage("writing figures", len(figures), "figures") as advance:
             for address, file in figures.items():
                 path, _, asked = address.partition("?")
-                name = path.rpartition("/")[2].removesuffix(".svg")
-                for theme, suffix in (("light", ""), ("dark", "-dark")):
-                    query = dict(parse_qsl(asked)) | {"theme": theme}
-                    (self.folder / f"{file}{suffix}.svg").write_bytes(
-                        self.written.draw(name, "svg", query)
-                    )
+                name = path.rpartition("/")[2].removesuffix(".json")
+                light, dark = (
+                    json.loads(self.written.draw(name, dict(parse_qsl(asked)) | {"theme": theme}))
+                    for theme in ("light", "dark")
+                )
+                write_chart(self.folder / file, light, dark)
                 advance(1, name)
 
 
