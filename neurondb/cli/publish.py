@@ -116,7 +116,7 @@ def _publish_static(
     title: str,
     force: bool,
 ) -> None:
-    from neurondb.exchange.chosen import Choice
+    from neurondb.exchange.exports.chosen import Choice
     from neurondb.explore.static_site.writing import StaticSite, write_static_site
     from neurondb.formatting.numbers import format_size
     from neurondb.terminal.progress import choose_progress

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from neurondb.contracts.progress import Progress
-from neurondb.exchange.chosen import Choice, count_neurons, iterate_neurons
+from neurondb.exchange.exports.chosen import Choice, count_neurons, iterate_neurons
 from neurondb.explore.assets import read_asset
 from neurondb.explore.notation import format_class_expression, quote_text
 from neurondb.explore.pages.home import Example, Home

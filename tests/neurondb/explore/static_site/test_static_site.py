@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from neurondb.errors import NeuronDBError, UnknownNameError
-from neurondb.exchange.chosen import Choice
+from neurondb.exchange.exports.chosen import Choice
 from neurondb.explore.static_site.addresses import Addresses, is_searchable, name_folder
 from neurondb.explore.static_site.rewriting import make_relative, rewrite_page
 from neurondb.explore.static_site.writing import StaticSite, Written, write_static_site
