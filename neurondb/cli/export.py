@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from neurondb.exchange.exports.evidence import ChosenModel
 
 
+_TRACES = ("activations", "traces")
+"""Stages that store values token by token."""
+
+
 def split_names(text: str) -> list[str]:
     """Return the names that stand between commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -155,10 +159,12 @@ def neuronpedia(model: str, folder: Path, **given: Any) -> None:
         Publisher,
         export_neuronpedia,
     )
+    from neurondb.formatting.text import format_ingest_command
 
     creator_id = given["creator_id"] or PUBLIC_CREATOR
     publisher = Publisher(given["source_set"], given["creator"], creator_id, given["model_id"])
     with open_neurons(model, given) as (chosen, progress):
+        stored = chosen.model
         done = export_neuronpedia(chosen, folder, publisher, progress)
     click.echo(
         f"exported {done.features:,} neurons, {done.activations:,} examples and "
@@ -167,8 +173,8 @@ def neuronpedia(model: str, folder: Path, **given: Any) -> None:
     )
     if done.peaks_only:
         click.echo(
-            f"of {done.peaks_only:,} examples only the value at the peak is stored; "
-            f"`neurondb ingest {chosen.model.name} --stages activations` with --traces stores all",
+            f"of {done.peaks_only:,} examples only the value at the peak is stored; all of them: "
+            + format_ingest_command(stored.name, stored.source, *_TRACES),
             err=True,
         )
 

@@ -68,10 +68,14 @@ def make_activation(passage: Passage) -> dict[str, Any]:
 
 
 def _list_tokens(found: TokenList | None) -> tuple[list[str], list[float]]:
-    """Return tokens and their logits per unit of hook_post; cosines where norms are not stored."""
+    """Return tokens and their logits per unit of hook_post; cosines where norms are not stored.
+
+    The largest logits come first, though the tokens were chosen by their cosines.
+    """
     tokens = () if found is None else found.tokens
-    scores = [one.cosine if one.dot is None else one.dot for one in tokens]
-    return [one.token or "" for one in tokens], [round(score, _DIGITS) for score in scores]
+    scored = [(one.cosine if one.dot is None else one.dot, one.token or "") for one in tokens]
+    scored.sort(key=lambda pair: -abs(pair[0]))
+    return [token for _, token in scored], [round(score, _DIGITS) for score, _ in scored]
 
 
 def _draw_histogram(activations: Activations | None) -> tuple[list[float], list[float]]:

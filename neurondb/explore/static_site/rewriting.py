@@ -110,7 +110,9 @@ class _Rewriter(HTMLParser):
             self._left_out = "a"
         else:
             self._links.append("</span>")
-            kept = {name: given[name] for name in ("class", "dir", "id") if name in given}
+            kept: dict[str, str | None] = {
+                name: given[name] for name in ("class", "dir", "id") if name in given
+            }
             self._write_tag("span", kept)
 
     def _find(self, address: str) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ def write_static_site(wanted: StaticSite, progress: Progress) -> Written:
         fitting = count_neurons(engine, wanted.choice)
         neurons = list(iterate_neurons(engine, wanted.choice, COLUMNS))
         writer = _Writer(written, folder, neurons, progress)
-        asyncio.run(writer.write())
+        # in a thread of its own: the caller, like a notebook, may have an event loop running
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(writer.write())).result()
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
     return Written(len(neurons), fitting, len(files), size)
