@@ -13,6 +13,7 @@ from neurondb.cli import options
 if TYPE_CHECKING:
     from neurondb.contracts.progress import Progress
     from neurondb.exchange.exports.evidence import ChosenModel
+    from neurondb.reading.models import Model
 
 
 _TRACES = ("activations", "traces")
@@ -159,7 +160,6 @@ def neuronpedia(model: str, folder: Path, **given: Any) -> None:
         Publisher,
         export_neuronpedia,
     )
-    from neurondb.formatting.text import format_ingest_command
 
     creator_id = given["creator_id"] or PUBLIC_CREATOR
     publisher = Publisher(given["source_set"], given["creator"], creator_id, given["model_id"])
@@ -171,10 +171,17 @@ def neuronpedia(model: str, folder: Path, **given: Any) -> None:
         f"{done.explanations:,} explanations to {folder}",
         err=True,
     )
-    if done.peaks_only:
+    _note_peaks(stored, done.peaks_only)
+
+
+def _note_peaks(model: "Model", n: int) -> None:
+    """Say how many examples have no values token by token, and what stores them."""
+    from neurondb.formatting.text import format_ingest_command
+
+    if n:
         click.echo(
-            f"of {done.peaks_only:,} examples only the value at the peak is stored; all of them: "
-            + format_ingest_command(stored.name, stored.source, *_TRACES),
+            f"of {n:,} examples only the value at the peak is stored; all of them: "
+            + format_ingest_command(model.name, model.source, *_TRACES),
             err=True,
         )
 
@@ -196,8 +203,10 @@ def sae_dashboard(model: str, folder: Path, name: str, **given: Any) -> None:
     from neurondb.exchange.exports.sae_dashboard import export_sae_dashboard
 
     with open_neurons(model, given) as (chosen, progress):
-        n_files, n = export_sae_dashboard(chosen, folder, progress, name)
-    click.echo(f"exported {n:,} neurons to {folder}: {n_files:,} batches", err=True)
+        stored = chosen.model
+        done = export_sae_dashboard(chosen, folder, progress, name)
+    click.echo(f"exported {done.neurons:,} neurons to {folder}: {done.files:,} batches", err=True)
+    _note_peaks(stored, done.peaks_only)
 
 
 @export.command(short_help="A page of examples, coloured token by token.")

@@ -21,6 +21,8 @@ from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import make_visible
 
 _DIGITS: Final = 4
+_STRONGEST: Final = 0.6
+"""Opacity of the largest value, through which a token can still be read."""
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1d21; --ground: #fff; --faint: #5c6068; --line: #dfdfda;
   --positive: 255, 0, 0; --negative: 0, 0, 255; }
@@ -119,7 +121,7 @@ def _write_token(token: str, value: float, scale: float, *, known: bool, peak: b
     if not (known or peak):
         return _show(token)
     kind = "p" if value > 0 else "n"
-    strength = abs(value) / scale
+    strength = _STRONGEST * abs(value) / scale
     marks = f"t {kind}{' peak' if peak else ''}"
     title = format_compact(value)
     return f'<span class="{marks}" style="--v:{strength:.2f}" title="{title}">{_show(token)}</span>'

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from neurondb.contracts.progress import Progress
 from neurondb.exchange.exports.dashboards import make_dashboard
@@ -26,17 +26,25 @@ BATCH: Final = 128
 SET: Final = "neurondb"
 
 
+class Exported(NamedTuple):
+    """What was exported: files, neurons, and examples of which only the peak's value is known."""
+
+    files: int
+    neurons: int
+    peaks_only: int
+
+
 def export_sae_dashboard(
     chosen: ChosenModel, folder: Path, progress: Progress, name: str = SET
-) -> tuple[int, int]:
-    """Write the chosen neurons into a new folder; return how many files and neurons.
+) -> Exported:
+    """Write the chosen neurons into a new folder.
 
     Raises:
         NeuronDBError: when the folder is there, or cannot be written.
     """
     reading = find_reading(chosen.connection, chosen.model)
     max_len = 0 if reading is None else reading.max_len or 0
-    n_files = n_neurons = 0
+    n_files = n_neurons = n_peaks = 0
     with (
         write_folder(folder) as partial,
         progress.stage("exporting", chosen.n_neurons, "neurons") as advance,
@@ -54,8 +62,9 @@ def export_sae_dashboard(
             }
             _write_json(place / f"batch-{batch}.json", content)
             n_files, n_neurons = n_files + 1, n_neurons + len(features)
+            n_peaks += sum(not passage.whole for one in found for passage in one.passages)
             advance(len(features), f"layer {layer}")
-    return n_files, n_neurons
+    return Exported(n_files, n_neurons, n_peaks)
 
 
 def _divide(neurons: Iterator[Evidence]) -> Iterator[tuple[int, int, list[Evidence]]]:

@@ -36,7 +36,7 @@ _QUOTED: Final = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _TERM: Final = re.compile(
     rf"""(?:{_QUOTED}
     |(?:class|model)\s*=\s*(?:{_QUOTED}|[^\s'"()]+)
-    |\|?(?:{"|".join(NUMBERS)})\|?\s*(?:>=|<=|=|>|<)\s*-?[0-9.]+(?:e-?[0-9]+)?
+    |\|?(?:{"|".join(NUMBERS)})\|?\s*(?:>=|<=|=|>|<)\s*-?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?
     |[0-9]+\.[0-9]+(?:\.[0-9]+)?
     |(?!(?:or|and|not)\b)[a-z][a-z-]*)(?:\s+|$)""",
     re.VERBOSE,
@@ -135,8 +135,9 @@ class Addresses:
         target = self._find_page(parts.path.removeprefix("/"), dict(parse_qsl(parts.query)), own)
         if target is None:
             return None
-        same = not target.startswith("layer/")  # the model's page has a part a layer, for a page
-        return target + (f"#{parts.fragment}" if parts.fragment and same else "")
+        if parts.path.startswith("/model/") and target.startswith("layer/"):
+            return target  # what is a part of the model's page is a page here
+        return target + (f"#{parts.fragment}" if parts.fragment else "")
 
     def _find_page(self, path: str, query: dict[str, str], own: NeuronPages | None) -> str | None:
         if path == "":
