@@ -22,7 +22,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from neurondb import __version__
 from neurondb.contracts.progress import Progress
@@ -105,7 +105,7 @@ class _Batch:
         self.batch = batch
         self._file = file.open("wb")
         # without a name or a time in it, the same rows are the same bytes
-        self.stream: IO[bytes] = gzip.GzipFile("", "wb", 5, self._file, mtime=0)
+        self.stream = gzip.GzipFile("", "wb", 5, self._file, mtime=0)
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -150,7 +150,7 @@ class _Writer:
         self.exported.explanations += len(rows["explanations"])
         self.exported.peaks_only += sum(not one.whole for one in evidence.passages)
 
-    def _choose_file(self, source: str, kind: str, batch: int) -> IO[bytes]:
+    def _choose_file(self, source: str, kind: str, batch: int) -> gzip.GzipFile:
         """Return the file of a batch, after closing the one of the batch before."""
         found = self._open.get((source, kind))
         if found is None or found.batch != batch:

@@ -1,5 +1,7 @@
 """A dataset for the hub: a card whose front matter is right, rows that become a database again."""
 
+import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,20 @@ def test_it_becomes_the_same_database_without_directories(
     assert again.keys() == before.keys()
     different = {name for name in before if again[name] != before[name]}
     assert different <= {"models", "dataset_rows"}
+
+
+def test_directories_of_this_machine_are_left_out(sample: Sample, tmp_path: Path) -> None:
+    database = Path(shutil.copy(sample.path, tmp_path / "copy.db"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE models SET source = '/home/secret/model'")
+        connection.execute("UPDATE dataset_rows SET source = 'C:\\secret\\texts.jsonl'")
+    with open_source(str(database)) as source:
+        export_hub(source, tmp_path / "out", ("models", "datasets"), CARD, Silent())
+    assert "secret" not in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    models = pl.read_parquet(tmp_path / "out/models/data.parquet")
+    assert set(models["source"]) == {"model"}
+    (file,) = (tmp_path / "out").glob("dataset*/data.parquet")
+    assert set(pl.read_parquet(file)["source"]) == {"texts.jsonl"}
 
 
 def test_a_licence_that_nobody_said_is_unknown(sample: Sample, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.exchange.exports.chosen import Choice
 from neurondb.explore.static_site.addresses import Addresses, is_searchable, name_folder
+from neurondb.explore.static_site.folder import MARK, replace_folder
 from neurondb.explore.static_site.rewriting import make_relative, rewrite_page
 from neurondb.explore.static_site.writing import StaticSite, Written, write_static_site
 from tests.neurondb.explore.site_client import Parsed
@@ -31,9 +34,14 @@ def write(sample: Sample, folder: Path, choice: Choice, **options: Any) -> Writt
 
 @pytest.fixture(scope="module")
 def written(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of three neurons of one model and one of another, below a folder of some name."""
-    folder = tmp_path_factory.mktemp("static") / "sub" / "site"
-    found = write(sample, folder, Choice(WHERE), title="Four neurons")
+    """The site of three neurons of one model and one of another, which were read from a disk."""
+    place = tmp_path_factory.mktemp("static")
+    database = Path(shutil.copy(sample.path, place / "copy.db"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE models SET source = '/home/secret/model'")
+    folder = place / "sub" / "site"
+    wanted = StaticSite(folder, Choice(WHERE), str(database), "Four neurons")
+    found = write_static_site(wanted, Silent())
     assert (found.neurons, found.fitting) == (4, 4)
     return folder
 
@@ -114,6 +122,11 @@ def test_nothing_offers_what_no_file_does(written: Path) -> None:
     assert "Four neurons" in (written / "index.html").read_text()
 
 
+def test_directories_of_this_machine_are_not_told(written: Path) -> None:
+    for page in pages(written):
+        assert "secret" not in page.read_text(), page
+
+
 def test_charts_share_the_tables_of_their_layer(written: Path) -> None:
     figures = sorted((written / "figures").glob("layer-scatter-*.js"))
     assert len(figures) == 8 + 4  # a layer of two models, a neuron
@@ -123,12 +136,6 @@ def test_charts_share_the_tables_of_their_layer(written: Path) -> None:
         if not file.name.startswith("data-"):
             assert chart["themes"]["light"] != chart["themes"]["dark"]
             assert all((written / f"figures/{name}.js").exists() for name in chart["datasets"])
-
-
-def test_directories_of_this_machine_are_not_told(sample: Sample, written: Path) -> None:
-    for page in pages(written):
-        assert str(sample.path.parent) not in page.read_text()
-        assert "/home/" not in page.read_text()
 
 
 def test_it_works_from_a_disk_and_the_search_finds(browser: Any, written: Path) -> None:
@@ -182,12 +189,17 @@ def test_the_search_understands_what_pages_link_to(
 
 def test_a_folder_is_replaced_only_where_it_is_ours(sample: Sample, tmp_path: Path) -> None:
     folder, choice = tmp_path / "site", Choice("0.1", (LLAMA,))
-    write(sample, folder, choice)
+    folder.mkdir()
+    (folder / MARK).touch()
     with pytest.raises(NeuronDBError, match="--force replaces the site in it"):
         write(sample, folder, choice)
-    write(sample, folder, Choice("0.2", (LLAMA,)), force=True)
-    assert (folder / f"neuron/{LLAMA}/0.2.html").exists()
-    assert not (folder / f"neuron/{LLAMA}/0.1.html").exists()
+    (folder / "old.html").touch()
+    with replace_folder(folder, force=True) as partial:
+        (partial / "index.html").touch()
+    assert sorted(path.name for path in folder.iterdir()) == [MARK, "index.html"]
+    with pytest.raises(RuntimeError), replace_folder(folder, force=True) as partial:
+        raise RuntimeError
+    assert (folder / "index.html").exists()
     (tmp_path / "other").mkdir()
     with pytest.raises(NeuronDBError, match="is there already; give a new folder"):
         write(sample, tmp_path / "other", choice, force=True)
