@@ -128,7 +128,9 @@ def choose_neurons(command: options.Command) -> options.Command:
     """Add which neurons of a model are exported, and from which database."""
     for option in (
         options.limit("Neurons at most", 0),
-        click.option("--dataset", metavar="NAME", help="Whose activations (default: shown ones)."),
+        click.option(
+            "--dataset", metavar="NAME", help="Activations on it (default: those that pages show)."
+        ),
         click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this."),
         options.database,
     ):
@@ -190,7 +192,9 @@ def _note_peaks(model: "Model", n: int) -> None:
 @click.argument("model")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @choose_neurons
-@click.option("--set", "name", default="neurondb", show_default=True, metavar="NAME")
+@click.option(
+    "--set", "name", default="neurondb", show_default=True, metavar="NAME", help="Their sae_set."
+)
 def sae_dashboard(model: str, folder: Path, name: str, **given: Any) -> None:
     """Write neurons of MODEL as the JSON batches of SAEDashboard into the new folder DIR.
 

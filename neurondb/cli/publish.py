@@ -10,6 +10,7 @@ from neurondb.cli.find import split_keys
 from neurondb.errors import UsageError
 
 _STATIC_LIMIT = 1000
+"""Neurons whose pages are written unless another number is asked for."""
 
 
 @click.command()
@@ -68,7 +69,7 @@ def publish(
     last part is.
 
     With --static, DIR gets the pages of chosen neurons, of their models and all layers, as files
-    that any web host serves and that open from a disk too: relative links, pictures, and a search
+    that any web host serves and that open from a disk too: relative links, charts, and a search
     that runs in the browser.
 
     \b
