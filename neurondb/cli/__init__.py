@@ -53,7 +53,7 @@ COMMANDS: Final = {
     "report": ("neurondb.cli.report", "Write all about a model as a page to send."),
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
-    "export": ("neurondb.cli.export", "Write files for other programs: parquet DIR."),
+    "export": ("neurondb.cli.export", "Write files for other programs: parquet, hub, …."),
     "import": ("neurondb.cli.import_", "Read what `export` wrote: parquet DIR."),
     "copy": ("neurondb.cli.copy", "Copy models between SQLite and PostgreSQL: SRC DST."),
     "compare": (
