@@ -12,7 +12,7 @@ import neurondb
 _SECTION: Final = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$", re.MULTILINE)
 _ITEM: Final = re.compile(r"^ {4}(\*{0,2}\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 _TITLES: Final = {"Args": "Parameters"}
-_LINE: Final = 96
+_LINE: Final = 76
 """Characters of a signature on one line."""
 
 
