@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from neurondb.find.annotation_terms import select_annotated_neurons
 from neurondb.find.columns import (
     ResultShape,
     check_column,
@@ -36,6 +37,7 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     InFamily,
+    IsAnnotated,
     IsConcept,
     IsDescribed,
     IsRelated,
@@ -115,6 +117,7 @@ Listed = (
     | IsRelated
     | MovesHead
     | InFamily
+    | IsAnnotated
 )
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
@@ -254,6 +257,8 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
     """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
     if isinstance(term, IsConcept):
         return select_concept_neurons(term, bind)
+    if isinstance(term, IsAnnotated):
+        return select_annotated_neurons(term, bind)
     if isinstance(term, IsDescribed):
         return select_described_neurons(term, bind)
     if isinstance(term, IsRelated):

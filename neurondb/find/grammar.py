@@ -13,6 +13,11 @@ import functools
 from typing import Final
 
 from neurondb.errors import ExpressionError
+from neurondb.find.annotation_terms import (
+    ANNOTATION_KEYS,
+    is_annotation_key,
+    read_annotation_comparison,
+)
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
 from neurondb.find.descriptions import (
     DESCRIPTION_KEYS,
@@ -75,6 +80,7 @@ MAX_DEPTH: Final = 100
 _KEY_READERS: Final = (
     (is_head_key, read_head_comparison),
     (is_moved_key, read_moved_comparison),
+    (is_annotation_key, read_annotation_comparison),
 )
 """Tells whether a key is of a kind, and reads its comparison."""
 CONNECTIVES: Final = ("and", "or", "not")
@@ -320,6 +326,7 @@ def list_keys() -> frozenset[str]:
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
             *(FAMILY_KEY, SCORE_KEY, MOVED_KEY),
             *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
+            *ANNOTATION_KEYS,
         )
     )
 

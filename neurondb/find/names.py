@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, select
 
 from neurondb.errors import UnknownNameError
+from neurondb.find.annotation_terms import resolve_annotation_term
 from neurondb.find.families import find_family_name
 from neurondb.find.related import refuse_unknown_places
 from neurondb.find.terms import (
@@ -20,6 +21,7 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     InFamily,
+    IsAnnotated,
     IsDescribed,
     Not,
     OnDataset,
@@ -203,6 +205,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
+        case IsAnnotated():
+            return resolve_annotation_term(connection, term)
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.reading.activations import (
     Activations,
     Quantiles,
     interpolate_quantiles,
     read_activations,
 )
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
 from neurondb.reading.descriptions import read_description
@@ -84,21 +86,6 @@ class Identity:
     in_bias: float | None
     penalty: float | None
     quantisation: str | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """A label, a score or a remark that someone outside stored for a neuron.
-
-    Attributes:
-        source: who or what it comes from.
-        key: what it is about, such as `label`.
-    """
-
-    source: str
-    key: str
-    value: str | None
-    note: str | None
 
 
 class NeuronSummary(NamedTuple):
@@ -376,14 +363,3 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         quantisation=model.quantisation,
         **(weights if row is None else row._asdict()),
     )
-
-
-def read_annotations(connection: Connection, neuron_id: int) -> tuple[Annotation, ...]:
-    """Return the annotations of a neuron, sorted by source and key."""
-    a = tables.annotations.c
-    rows = connection.execute(
-        select(a.source, a.key, a.value, a.note)
-        .where(a.neuron_id == neuron_id)
-        .order_by(a.source, a.key, a.annotation_id)
-    )
-    return tuple(Annotation(*row) for row in rows)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.database import get_sqlite_path, parse_url
 from neurondb.explore.live_answers import UNCACHED
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
@@ -35,6 +36,7 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
@@ -45,10 +47,8 @@ from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
-    Annotation,
     Identity,
     NeuronSummary,
-    read_annotations,
     read_neuron_details,
     read_neuron_summary,
     read_summary_families,

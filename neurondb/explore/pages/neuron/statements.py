@@ -113,7 +113,7 @@ LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_
   AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
-_ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
+_ANNOTATIONS: Final = """SELECT source, key, value, note, made_at FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
 

@@ -137,7 +137,7 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         ),
         "removal": sorted(columns(content["removal"]["metrics"], *REMOVAL)),
         "ablations": columns(content["ablations"], *ABLATIONS),
-        "annotations": columns(content["annotations"], "source", "key", "value", "note"),
+        "annotations": columns(content["annotations"], "source", "key", "value", "note", "made_at"),
         "concepts": [
             (one["run_id"], one["concept"], *(one["tried"][name] for name in TRIED))
             for one in content["concepts"]
@@ -202,7 +202,7 @@ RETURNED = {
     "controls": ("kind", *EXAMPLES),
     "removal": REMOVAL,
     "ablations": ABLATIONS,
-    "annotations": ("source", "key", "value", "note"),
+    "annotations": ("source", "key", "value", "note", "made_at"),
     "concepts": ("run_id", "concept", *TRIED),
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
@@ -223,7 +223,9 @@ SORTED = (
 
 def test_every_panels_sql_returns_its_rows(changed: Change, ablation: str) -> None:
     found = changed(
-        ablation + HELD + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
+        ablation
+        + HELD
+        + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL, NULL);"
     )
     content = found.get(f"{ADDRESS}.json").json
     shown = weights_shown(content) | texts_shown(content)

@@ -1,0 +1,35 @@
+"""Annotations that were taken back: only the digest of their words stays, and when it happened.
+
+Without it a merge with a database that still has them would bring them back.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, select
+
+from neurondb.schema import tables
+
+
+def format_utc_moment() -> str:
+    """Return the time as annotations have it: UTC, ISO 8601, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def record_removal(connection: Connection, neuron_id: int, digest: str, removed_at: str) -> None:
+    """Store that an annotation was removed; the latest removal of the same words counts."""
+    r = tables.removed_annotations
+    of_words = (r.c.neuron_id == neuron_id) & (r.c.digest == digest)
+    earlier = connection.execute(select(r.c.removed_at).where(of_words)).scalar()
+    if earlier is not None and earlier >= removed_at:
+        return
+    connection.execute(delete(r).where(of_words))
+    row = {"neuron_id": neuron_id, "digest": digest, "removed_at": removed_at}
+    connection.execute(r.insert(), row)
+
+
+def forget_removals(connection: Connection, said: Iterable[tuple[int, str]]) -> None:
+    """Forget that these (neuron_id, digest) were removed, since they are said again."""
+    r = tables.removed_annotations
+    for neuron_id, digest in said:
+        connection.execute(delete(r).where(r.c.neuron_id == neuron_id, r.c.digest == digest))
