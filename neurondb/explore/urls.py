@@ -77,6 +77,22 @@ class Urls:
         """Return the address that takes the form of an annotation."""
         return self._address("annotate")
 
+    def lists(self) -> str:
+        """Return the address of the lists of neurons."""
+        return self._address("lists")
+
+    def neuron_list(self, name: str, **options: str | int | None) -> str:
+        """Return the address of one list of neurons."""
+        return self._address(f"list/{_quote_part(name)}", **options)
+
+    def embed(self, model: str, name: str, **options: str | None) -> str:
+        """Return the address of a neuron's card, which other sites may show in a frame."""
+        return self._address(f"embed/{_quote_part(model)}/{name}", **options)
+
+    def oembed(self, address: str) -> str:
+        """Return the address that tells other sites how to show a page of this one."""
+        return self._address("oembed", url=address, format="json")
+
     def run(self, run_id: int) -> str:
         """Return the address of a run of interventions."""
         return self._address(f"run/{run_id}")

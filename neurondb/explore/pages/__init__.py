@@ -35,6 +35,10 @@ PAGES: Final = {
     rf"/live/{_MODEL}" + _JSON: "live.page",
     rf"/live/{_MODEL}/intervene$": "live.intervene",
     r"/annotate$": "annotate",
+    r"/lists" + _JSON: "lists",
+    r"/list/(?P<name>[^/]+?)" + _JSON: "neuron_list",
+    rf"/embed/{_MODEL}/{_PLACE}$": "embed",
+    r"/oembed$": "oembed",
     r"/figure/(?P<name>[a-z-]+)\.(?P<form>json|svg|png|pdf|html)$": "figure",
 }
 """Address below the site's base, as a regular expression → module of this package."""
