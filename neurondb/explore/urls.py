@@ -50,8 +50,12 @@ class Urls:
         return self._address(f"token/{_quote_part(model)}/{token_id}")
 
     def text(self, text_id: int, **options: str | None) -> str:
-        """Return the address of a text's page."""
+        """Return the address of a text's page by its id, which is of this database alone."""
         return self._address(f"text/{text_id}", **options)
+
+    def text_of(self, dataset: str, ordinal: int | str, **options: str | int | None) -> str:
+        """Return the lasting address of a text's page: its dataset, and its place in it."""
+        return self._address(f"text/{_quote_part(dataset)}/{ordinal}", **options)
 
     def find(self, expression: str, **options: str | int | None) -> str:
         """Return the address of the neurons that an expression describes."""

@@ -24,6 +24,7 @@ PAGES: Final = {
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
+    r"/text/(?P<dataset>[^/]+)/(?P<ordinal>[0-9]{1,12})" + _JSON: "text",
     r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
     r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
     r"/entropy/(?P<run_id>[0-9]{1,9})" + _JSON: "entropy",
