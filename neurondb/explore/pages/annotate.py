@@ -23,6 +23,7 @@ from neurondb.find.compiler import compile_find
 from neurondb.find.grammar import parse
 from neurondb.find.names import resolve_names
 from neurondb.neurons import match_named_neuron, parse_neuron
+from neurondb.reading.annotations import list_lists
 from neurondb.reading.models import find_model, find_neuron_id
 from neurondb.sql import run_sql
 from neurondb.writing.annotations import LONGEST, NewAnnotation, annotate, retract, revise
@@ -152,7 +153,8 @@ def _go_back(request: Request) -> Redirect:
     """Return the way to where the form was: a list's page, or the neuron's."""
     links = request.site.links
     if back := request.form.get("back_to_list"):
-        return Redirect(links.neuron_list(back))
+        is_left = back in (one.name for one in list_lists(request.connection))
+        return Redirect(links.neuron_list(back) if is_left else links.lists())
     model = find_model(request.connection, request.form.get("model", ""))
     place = parse_neuron(request.form.get("neuron", ""))
     return Redirect(links.neuron(model.name, place.name) + "#annotations")

@@ -19,10 +19,18 @@ function remember(name) {
   }
 }
 
+/** Fill the fields of all forms; once there is a name, only the first form shows it. */
+function fill(name, typed) {
+  for (const [i, field] of fields.entries()) {
+    if (field !== typed) field.value = name;
+    if (i && field !== typed) field.closest("label").hidden = name !== "";
+  }
+}
+
+fill(recall());
 for (const field of fields) {
-  field.value = recall();
   field.addEventListener("input", () => {
     remember(field.value.trim());
-    for (const other of fields) if (other !== field) other.value = field.value;
+    fill(field.value, field);
   });
 }

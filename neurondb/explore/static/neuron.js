@@ -89,14 +89,14 @@ function tip(token) {
 }
 
 async function copy(button, text) {
-  const said = button.textContent;
+  const said = [...button.childNodes];
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
     button.textContent = "Not allowed";
   }
-  setTimeout(() => (button.textContent = said), 1500);
+  setTimeout(() => button.replaceChildren(...said), 1500);
 }
 
 document.addEventListener("click", (event) => {
@@ -127,8 +127,10 @@ function share(heading) {
   button.type = "button";
   button.className = "share";
   button.dataset.share = panel;
-  button.ariaLabel = `Copy a link to ${heading.textContent.trim()}`;
-  button.textContent = "link";
+  const what = document.createElement("span");
+  what.className = "unseen";
+  what.textContent = ` to ${heading.textContent.trim()}`;
+  button.append("link", what);
   heading.after(button);
 }
 
