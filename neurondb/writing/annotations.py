@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, event, insert, select
+from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from neurondb.contracts.annotations import (
     LIST_KEY,
     LONGEST_LIST_NAME,
+    Annotation,
     compute_digest,
     normalise_list_name,
 )
@@ -23,6 +24,8 @@ from neurondb.database import connect, explain_database_error, parse_url
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.schema import tables
 from neurondb.writing.removed_annotations import (
+    delete_said,
+    find_said,
     forget_removals,
     format_utc_moment,
     record_removal,
@@ -148,35 +151,22 @@ def _insert(connection: Connection, annotation: NewAnnotation) -> None:
 
 
 def _remove(connection: Connection, neuron_id: int, digest: str, source: str | None) -> None:
-    found = [one for one in _load(connection, neuron_id) if one.digest == digest]
+    found = find_said(connection, neuron_id, digest)
     if not found:
         raise UnknownNameError(
             "this was changed or removed meanwhile; load the page again to see what is there"
         )
-    if source is not None and found[0].source != source:
-        raise UsageError(f"{found[0].source!r} said this; only they may change or remove it")
-    a = tables.annotations
-    connection.execute(delete(a).where(a.c.annotation_id.in_([one.annotation_id for one in found])))
+    _, said_by = found[0]
+    if source is not None and said_by != source:
+        raise UsageError(f"{said_by!r} said this; only they may change or remove it")
+    delete_said(connection, (annotation_id for annotation_id, _ in found))
     record_removal(connection, neuron_id, digest, format_utc_moment())
 
 
-@dataclass(frozen=True)
-class _Stored:
-    annotation_id: int
-    source: str
-    key: str
-    value: str | None
-    note: str | None
-
-    @property
-    def digest(self) -> str:
-        return compute_digest(self.source, self.key, self.value, self.note)
-
-
-def _load(connection: Connection, neuron_id: int) -> list[_Stored]:
+def _load(connection: Connection, neuron_id: int) -> list[Annotation]:
     a = tables.annotations.c
-    query = select(a.annotation_id, a.source, a.key, a.value, a.note)
-    return [_Stored(*row) for row in connection.execute(query.where(a.neuron_id == neuron_id))]
+    query = select(a.source, a.key, a.value, a.note).where(a.neuron_id == neuron_id)
+    return [Annotation(*row) for row in connection.execute(query)]
 
 
 def _shorten_wait(connection: Any, _record: object) -> None:

@@ -8,12 +8,27 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, select
 
+from neurondb.contracts.annotations import compute_digest
 from neurondb.schema import tables
 
 
 def format_utc_moment() -> str:
     """Return the time as annotations have it: UTC, ISO 8601, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def find_said(connection: Connection, neuron_id: int, digest: str) -> list[tuple[int, str]]:
+    """Return (annotation_id, source) of what a digest tells; older databases may have it twice."""
+    a = tables.annotations.c
+    query = select(a.annotation_id, a.source, a.key, a.value, a.note)
+    rows = connection.execute(query.where(a.neuron_id == neuron_id))
+    return [(row[0], row.source) for row in rows if compute_digest(*row[1:]) == digest]
+
+
+def delete_said(connection: Connection, ids: Iterable[int]) -> None:
+    """Delete annotations by their ids."""
+    a = tables.annotations
+    connection.execute(delete(a).where(a.c.annotation_id.in_(list(ids))))
 
 
 def record_removal(connection: Connection, neuron_id: int, digest: str, removed_at: str) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from neurondb.contracts.annotations import Annotation, compute_digest
 from neurondb.errors import TextError, UnknownNameError, UsageError
@@ -22,7 +22,12 @@ from neurondb.formatting.text import make_visible
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.text_decoding import format_path
-from neurondb.writing.removed_annotations import forget_removals, record_removal
+from neurondb.writing.removed_annotations import (
+    delete_said,
+    find_said,
+    forget_removals,
+    record_removal,
+)
 
 _LINES_AT_ONCE: Final = 500
 """Lines whose neurons one statement looks up."""
@@ -225,16 +230,10 @@ class _Stored:
             self._removed_at[known] = removal.removed_at
         if made_at is None:
             return False
-        self._delete(neuron_id, removal.digest)
+        found = find_said(self._connection, neuron_id, removal.digest)
+        delete_said(self._connection, (annotation_id for annotation_id, _ in found))
         del self._made_at[known]
         return True
-
-    def _delete(self, neuron_id: int, digest: str) -> None:
-        a = tables.annotations
-        query = select(a.c.annotation_id, a.c.source, a.c.key, a.c.value, a.c.note)
-        rows = self._connection.execute(query.where(a.c.neuron_id == neuron_id)).all()
-        ids = [row[0] for row in rows if compute_digest(*row[1:]) == digest]
-        self._connection.execute(delete(a).where(a.c.annotation_id.in_(ids)))
 
 
 def _has_words(neuron_id: int, said: Annotation) -> Any:

@@ -63,7 +63,6 @@ def answer(request: Request) -> Page:
         for one in (() if vocabulary is None else vocabulary.lists)
         if one.vector == "out"
     }
-    links = request.site.links
     card = Card(
         identity=identity,
         description=summary.description,
@@ -73,7 +72,7 @@ def answer(request: Request) -> Page:
         promoted=lists.get("top"),
         suppressed=lists.get("bottom"),
         theme=read_choice("theme", request.query.get("theme"), THEMES),
-        address=request.visitor.origin + links.neuron(model.name, identity.name, dataset=dataset),
+        address=request.site.links.neuron(model.name, identity.name, dataset=dataset),
     )
     title = f"{make_visible(model.name)} {identity.name}"
     return Page("embed", title, card, framed=True)

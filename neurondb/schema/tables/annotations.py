@@ -1,4 +1,8 @@
-"""What people and programs say of neurons, and what of it was taken back."""
+"""What people and programs say of neurons, and what of it was taken back.
+
+An annotation is told by its words (`neurondb.contracts.annotations`); its id is only a key. What
+was removed leaves a digest, which a merge needs and which nobody can read.
+"""
 
 from sqlalchemy import Column, Index, Table, Text
 

@@ -31,7 +31,7 @@ def test_a_card_is_small_and_says_what_the_page_says(site: Site, sample: Sample)
     names = [tag for tag, _ in page.tags]
     assert not {"form", "script", "nav", "header"} & set(names)
     links = [given for tag, given in page.tags if tag == "a"]
-    assert {one["href"] for one in links} == {PAGE}
+    assert {one["href"] for one in links} == {"/neuron/sample-llama/2.0"}
     assert all(one["target"] == "_blank" and one["rel"] == "noopener" for one in links)
 
 
