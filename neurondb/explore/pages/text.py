@@ -37,11 +37,11 @@ FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""
 
 _PEAKS: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        e.sign_case, e.quantity, e.rank,
        e.position, e.value
 FROM examples e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 WHERE e.neuron_id >= :first AND e.neuron_id < :end
   AND e.dataset_id = :dataset_id AND e.text_id = :text_id{position}
 ORDER BY e.rank, e.neuron_id"""
