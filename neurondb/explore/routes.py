@@ -136,11 +136,17 @@ async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -
     assert isinstance(answer, Page)
     if as_json:
         return _respond_json(site, answer)
-    html = await site.datasette.render_template(
-        f"neurondb/{answer.template}.html", _build_context(site, request, answer), request=request
-    )
+    html = await render_page(site, request, answer)
     headers = {**answer.headers, MARK.decode(): "framed" if answer.framed else "1"}
     return Response.html(html, status=answer.status, headers=headers)
+
+
+async def render_page(site: Site, request: Any, page: Page) -> str:
+    """Return a page as HTML; `request` is Datasette's."""
+    html: str = await site.datasette.render_template(
+        f"neurondb/{page.template}.html", _build_context(site, request, page), request=request
+    )
+    return html
 
 
 def _respond_json(site: Site, page: Page) -> Any:

@@ -45,6 +45,8 @@ PLUGIN: Final = "neurondb"
 TITLE: Final = "NeuronDB"
 SECONDS: Final = 10.0
 """Seconds after which the site stops a question; --public halves them."""
+SECONDS_WRITTEN: Final = 600.0
+"""The same for a page that is written into a file, for which no visitor waits."""
 _INSTRUCTIONS: Final = 100_000
 """Instructions of SQLite between two looks at the clock."""
 _CACHE_SIZE: Final = 256
@@ -59,11 +61,13 @@ class Options:
         public: whether it is for strangers: shorter time limits, no writing.
         annotations: whether visitors may annotate neurons.
         title: the title of the site, given by whoever published it.
+        written: whether its pages are written into files, behind which nothing answers.
     """
 
     public: bool = False
     annotations: bool = False
     title: str = TITLE
+    written: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,8 @@ class Site:
     @property
     def limit_s(self) -> float:
         """Seconds that one question may take."""
+        if self.options.written:
+            return SECONDS_WRITTEN
         return SECONDS / 2 if self.options.public else SECONDS
 
     def answer(

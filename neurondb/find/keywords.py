@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurondb.contracts.annotations import STAR_KEY
-from neurondb.find.terms import And, Compare, Expression, IsAnnotated, Missing, Not, OneOf, Or
+from neurondb.find.terms import And, Compare, Expression, IsMarked, Missing, Not, OneOf, Or
 from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
@@ -63,8 +63,8 @@ ROLE_WORDS: Final[dict[str, Expression]] = {role: OneOf("role", (role,)) for rol
 BARE_WORDS: Final[dict[str, Expression]] = {
     **CLASS_WORDS,
     **{role: ROLE_WORDS[role] for role in ROLES if role != "none"},
-    "starred": IsAnnotated(STAR_KEY),
-    "annotated": IsAnnotated(),
+    "starred": IsMarked(STAR_KEY),
+    "annotated": IsMarked(),
     "dead": DEAD,
     "significant": Compare("significant_in_out", ">", 0),
 }

@@ -9,9 +9,9 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, select
 
 from neurondb.errors import UnknownNameError
-from neurondb.find.annotation_terms import resolve_annotation_term
 from neurondb.find.coverage import load_models
 from neurondb.find.families import find_family_name
+from neurondb.find.marks import resolve_mark
 from neurondb.find.terms import (
     And,
     Expression,
@@ -23,6 +23,7 @@ from neurondb.find.terms import (
     InFamily,
     IsAnnotated,
     IsDescribed,
+    IsMarked,
     Not,
     OnDataset,
     OneOf,
@@ -62,7 +63,7 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
 
 def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expression:
     """Return a term on texts with the dataset that the whole expression names, if it does."""
-    if isinstance(term, IsDescribed):
+    if isinstance(term, (IsAnnotated, IsDescribed)):
         return replace(term, server=server)
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
@@ -171,8 +172,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
-        case IsAnnotated():
-            return resolve_annotation_term(connection, term)
+        case IsMarked():
+            return resolve_mark(connection, term)
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

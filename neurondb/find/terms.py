@@ -167,6 +167,21 @@ class IsDescribed:
 
 
 @dataclass(frozen=True, slots=True)
+class IsAnnotated:
+    """An annotation of the neuron has all of some phrases.
+
+    Attributes:
+        phrases: What it has.
+        key: The key of annotations that are meant; None is any.
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrases: tuple[Phrase, ...]
+    key: str | None = None
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IsRelated:
     """The neuron is one that a certain neuron of its model is related to, by their weights.
 
@@ -219,7 +234,7 @@ class InFamily:
 
 
 @dataclass(frozen=True, slots=True)
-class IsAnnotated:
+class IsMarked:
     """Something was said of the neuron; None is anything, and anybody.
 
     Attributes:
@@ -264,10 +279,11 @@ Expression: TypeAlias = (
     | HasText
     | IsConcept
     | IsDescribed
+    | IsAnnotated
     | IsRelated
     | MovesHead
     | InFamily
-    | IsAnnotated
+    | IsMarked
     | HasScore
     | OnDataset
 )

@@ -137,6 +137,6 @@ def _compare_candidates(
     """Return how many more candidates the last two layers have; None where it was not computed."""
     if np.isnan(null_share).all():
         return None
-    least = min(_LARGEST_SHARE, _FAR_BEYOND_CHANCE * math.sqrt(NULL_DIRECTIONS / d_model))
+    least = min(_LARGEST_SHARE, _FAR_BEYOND_CHANCE * math.sqrt(NULL_DIRECTIONS / max(d_model, 1)))
     is_candidate = null_share > least
     return subtract_effects(measure_share(is_candidate[-2:]), measure_share(is_candidate[:-2]))

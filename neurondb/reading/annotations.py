@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from neurondb.contracts.annotations import LIST_KEY, STAR_KEY, Annotation, normalise_list_name
 from neurondb.errors import UnknownNameError
 from neurondb.name_matching import quote_word, suggest_names
+from neurondb.reading.explanations import is_explanation
 from neurondb.schema import tables
 
 _A = tables.annotations.c
@@ -51,10 +52,10 @@ class Membership:
 
 
 def read_annotations(connection: Connection, neuron_id: int) -> tuple[Annotation, ...]:
-    """Return the annotations of a neuron, sorted by source and key."""
+    """Return the annotations of a neuron but for its explanations, sorted by source and key."""
     rows = connection.execute(
         select(*_ANNOTATION)
-        .where(_A.neuron_id == neuron_id)
+        .where((_A.neuron_id == neuron_id) & ~is_explanation(tables.annotations))
         .order_by(_A.source, _A.key, _A.annotation_id)
     )
     return tuple(Annotation(*row) for row in rows)

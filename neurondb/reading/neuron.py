@@ -28,6 +28,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.explanations import Explanation, read_explanations
 from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.heads import KnownHead, list_neuron_heads
@@ -150,6 +151,7 @@ class NeuronPage:
         families: the tests of tokens that explain it; None where `families` has not been run.
         series: its way through the series of models that its model is part of, the newest first.
         description: what stands out of it, in a line; None where none is stored.
+        explanations: what programs said that it is, the best scored first.
     """
 
     identity: Identity
@@ -168,6 +170,7 @@ class NeuronPage:
     families: NeuronFamilies | None = None
     series: tuple[NeuronSeries, ...] = ()
     description: str | None = None
+    explanations: tuple[Explanation, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -190,6 +193,7 @@ class NeuronDetails(NamedTuple):
         relations: its relations to other neurons, by weights; None where they were not computed.
         heads: the attention heads that it moves most, the strongest first.
         series: its way through the series of models that its model is part of, the newest first.
+        explanations: what programs said that it is, the best scored first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -208,6 +212,7 @@ class NeuronDetails(NamedTuple):
     relations: Relations | None
     heads: tuple[KnownHead, ...]
     series: tuple[NeuronSeries, ...]
+    explanations: tuple[Explanation, ...]
 
 
 def read_neuron_summary(
@@ -292,6 +297,7 @@ def read_neuron_page(
         heads=list_neuron_heads(connection, key),
         families=read_summary_families(connection, summary),
         series=list_neuron_series(connection, stored_model, layer, neuron),
+        explanations=read_explanations(connection, key),
     )
 
 
@@ -331,6 +337,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         relations=read_relations(connection, model, key),
         heads=list_neuron_heads(connection, key),
         series=list_neuron_series(connection, model, identity.layer, identity.neuron),
+        explanations=read_explanations(connection, key),
     )
 
 

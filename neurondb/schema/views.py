@@ -14,6 +14,7 @@ from neurondb.schema.codes import (
     QUANTITIES,
     QUANTITY_COLUMNS,
     SIGN_CASES,
+    UNKNOWN_POSITION,
     VECTORS,
     encode_token_list,
 )
@@ -133,8 +134,8 @@ JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
 
 _EXAMPLES = f"""
-SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position,
-       {_VALUE} AS value
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id,
+       NULLIF(r.position, {UNKNOWN_POSITION}) AS position, {_VALUE} AS value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """

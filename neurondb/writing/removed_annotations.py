@@ -6,7 +6,7 @@ Without it a merge with a database that still has them would bring them back.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from neurondb.contracts.annotations import compute_digest
 from neurondb.schema import tables
@@ -46,5 +46,7 @@ def record_removal(connection: Connection, neuron_id: int, digest: str, removed_
 def forget_removals(connection: Connection, said: Iterable[tuple[int, str]]) -> None:
     """Forget that these (neuron_id, digest) were removed, since they are said again."""
     r = tables.removed_annotations
-    for neuron_id, digest in said:
-        connection.execute(delete(r).where(r.c.neuron_id == neuron_id, r.c.digest == digest))
+    keys = [{"n": neuron_id, "d": digest} for neuron_id, digest in said]
+    if keys and connection.execute(select(r.c.neuron_id).limit(1)).first() is not None:
+        of_words = (r.c.neuron_id == bindparam("n")) & (r.c.digest == bindparam("d"))
+        connection.execute(delete(r).where(of_words), keys)

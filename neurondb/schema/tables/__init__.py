@@ -37,6 +37,11 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.explanations import (
+    explanation_failures,
+    explanation_scores,
+    explanations,
+)
 from neurondb.schema.tables.families import (
     family_activations,
     family_runs,
@@ -173,6 +178,9 @@ __all__ = [
     "example_lists",
     "example_rows",
     "expert_routing",
+    "explanation_failures",
+    "explanation_scores",
+    "explanations",
     "family_activations",
     "family_runs",
     "generation_counts",

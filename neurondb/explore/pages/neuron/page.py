@@ -41,6 +41,7 @@ from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
+from neurondb.reading.explanations import Explanation
 from neurondb.reading.families import NeuronFamilies
 from neurondb.reading.generation_runs import HeldRun
 from neurondb.reading.heads import KnownHead
@@ -94,6 +95,7 @@ class NeuronContent:
         examples: the examples of the chosen sign case and quantity.
         peaks: the tokens that it fires on, after and before, by sign case.
         families: the tests of tokens that explain it; None where none were run.
+        explanations: what programs said that it is, the best scored first.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
         tried: a text of the visitor's own, where the model runs beside the site.
@@ -132,6 +134,7 @@ class NeuronContent:
     heads: tuple[KnownHead, ...]
     peaks: tuple[CasePeaks, ...]
     families: NeuronFamilies | None
+    explanations: tuple[Explanation, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
     missing: dict[str, str]

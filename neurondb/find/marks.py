@@ -9,24 +9,24 @@ from sqlalchemy import Connection, select
 from neurondb.contracts.annotations import LIST_KEY, STAR_KEY
 from neurondb.errors import ExpressionError, UnknownNameError
 from neurondb.find.lexer import Lexeme
-from neurondb.find.terms import Expression, IsAnnotated
+from neurondb.find.terms import Expression, IsMarked
 from neurondb.find.values import join_or, negate_if_unequal
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.reading.annotations import find_list_name, list_sources
 from neurondb.schema import tables
 from neurondb.sql.running import Value
 
-ANNOTATION_KEYS: Final = ("list", "starred", "annotated")
+MARK_KEYS: Final = ("list", "starred", "annotated")
 """What stands before the name of a list, before who marked a neuron, before what is said about."""
 
 
-def is_annotation_key(word: str) -> bool:
+def is_mark_key(word: str) -> bool:
     """Tell whether a word is a key of this module."""
-    return word.lower() in ANNOTATION_KEYS
+    return word.lower() in MARK_KEYS
 
 
-def read_annotation_comparison(key: Lexeme, operator: str, items: Sequence[Lexeme]) -> Expression:
-    """Return the meaning of a comparison whose key `is_annotation_key`.
+def read_mark_comparison(key: Lexeme, operator: str, items: Sequence[Lexeme]) -> Expression:
+    """Return the meaning of a comparison whose key `is_mark_key`.
 
     Raises:
         ExpressionError: when the operator is another than = and !=, or a name is empty.
@@ -38,14 +38,14 @@ def read_annotation_comparison(key: Lexeme, operator: str, items: Sequence[Lexem
             raise ExpressionError(f"{key.value} {key.where} needs a name")
     names = [item.value.strip() for item in items]
     make_term: Callable[[str], Expression] = {
-        "list": lambda name: IsAnnotated(LIST_KEY, value=name),
-        "starred": lambda name: IsAnnotated(STAR_KEY, source=name),
-        "annotated": lambda name: IsAnnotated(name),
+        "list": lambda name: IsMarked(LIST_KEY, value=name),
+        "starred": lambda name: IsMarked(STAR_KEY, source=name),
+        "annotated": lambda name: IsMarked(name),
     }[key.value.lower()]
     return negate_if_unequal(operator, join_or([make_term(name) for name in names]))
 
 
-def resolve_annotation_term(connection: Connection, term: IsAnnotated) -> IsAnnotated:
+def resolve_mark(connection: Connection, term: IsMarked) -> IsMarked:
     """Return a term with the names of lists, people and keys as the database has them.
 
     Raises:
@@ -71,7 +71,7 @@ def _find(name: str, names: Sequence[str], wanted: str, none: str) -> str:
     raise UnknownNameError(f"{none} called {quote_word(name)} {wanted}{suggest_names(name, names)}")
 
 
-def select_annotated_neurons(term: IsAnnotated, bind: Callable[[Value], str]) -> str:
+def select_marked_neurons(term: IsMarked, bind: Callable[[Value], str]) -> str:
     """Return the SELECT of the neurons of which a term holds."""
     columns = {"key": term.key, "value": term.value, "source": term.source}
     conditions = [
