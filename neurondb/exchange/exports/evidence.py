@@ -188,7 +188,7 @@ def _read_passages(
 def _make_passage(sign_case: str, example: Example) -> Passage | None:
     """Return an example as a passage; None where the tokens of its text are not stored."""
     excerpt, trace = example.excerpt, example.trace
-    if excerpt.first is None or not excerpt.tokens:
+    if excerpt.first is None or example.position is None or not excerpt.tokens:
         return None
     peak = example.position - excerpt.first
     values = [0.0] * len(excerpt.tokens)

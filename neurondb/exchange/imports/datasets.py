@@ -123,7 +123,7 @@ def _add_texts(
     connection: Connection, dataset_id: int, texts: Sequence[str], first: int = 0
 ) -> None:
     n = len(texts)
-    columns = {
+    columns: dict[str, Any] = {
         "dataset_id": np.full(n, dataset_id),
         "ordinal": np.arange(first, first + n),
         "text": texts,

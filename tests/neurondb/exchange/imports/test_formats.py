@@ -36,7 +36,8 @@ SAID = (
 def store(db: Path) -> Callable[..., ImportReport]:
     def run(reader: Reader, files: list[Path], form: str = "table", **options: Any) -> ImportReport:
         numbered = options.pop("numbered", True)
-        model = ModelRequest(**{"name": "toy", "gated": False} | options)
+        asked: dict[str, Any] = {"name": "toy", "gated": False} | options
+        model = ModelRequest(**asked)
         return import_facts(
             str(db), "a file", reader, FactsRequest(model, form, "texts", files, numbered)
         )
