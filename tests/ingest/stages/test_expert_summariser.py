@@ -92,12 +92,11 @@ def summarise(
         if watched is not None:
             waits.append(len(watched.take_waits()))
     summariser.finish(forward)  # type: ignore[arg-type]
-    tensors = {
-        f"{number}.{name}": tensor.cpu()
-        for number, summary in summaries.items()
-        for name, tensor in (*summary.tensors().items(), ("weight", summary.router_weight))
-        if tensor is not None
-    }
+    tensors: dict[str, Tensor] = {}
+    for number, summary in summaries.items():
+        assert summary.router_weight is not None
+        found = {**summary.tensors(), "weight": summary.router_weight}
+        tensors |= {f"{number}.{name}": tensor.cpu() for name, tensor in found.items()}
     return tensors, waits
 
 
