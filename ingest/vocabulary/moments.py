@@ -18,6 +18,12 @@ _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 NO_SPREAD = 1e-14
 """Variance of cosines below which it is that of their rounding: no skewness, no kurtosis."""
 
+FORM_ROWS = 4096
+"""Vectors that a quadratic form is computed of at a time."""
+
+FORM_COLUMNS = 256
+"""Columns of its matrix at a time."""
+
 LENGTH = 256.0
 """Length that vectors are brought to before they are split into halves."""
 
@@ -54,8 +60,8 @@ class Spread:
     def variance(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
         """Return the population variance of each vector's products with the rows, in float64."""
         if self._halves is None:
-            exact = vectors.double()
-            return torch.mm(exact, self.covariance).mul_(exact).sum(1).clamp_min_(0)
+            tiles = torch.split(vectors, FORM_ROWS)
+            return torch.cat([compute_form(tile.double(), self.covariance) for tile in tiles])
         # Of such a length that neither half of an element is too small or too large for float16.
         scale: Tensor = LENGTH / torch.linalg.vector_norm(vectors, dim=1)
         scaled = vectors * scale[:, None]
@@ -64,6 +70,23 @@ class Spread:
         product += multiply_in_float32(high, c_low) + multiply_in_float32(low, c_high)
         form = product.mul_(scaled).sum(1, dtype=torch.float64) * self._scale
         return form.div_(scale.double() ** 2).clamp_min_(0)
+
+
+def compute_form(
+    vectors: Float[Tensor, "vectors d_model"], matrix: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, " vectors"]:
+    """Return vᵀMv of each vector, 0 where it is less, with M symmetric and positive.
+
+    Columns go by blocks, and of a block only what is on the diagonal and above is multiplied: what
+    is below is the same again.
+    """
+    form = vectors.new_zeros(len(vectors))
+    for start in range(0, len(matrix), FORM_COLUMNS):
+        block = slice(start, start + FORM_COLUMNS)
+        product = vectors[:, block] @ matrix[block, block]
+        product.addmm_(vectors[:, :start], matrix[:start, block], alpha=2)
+        form += product.mul_(vectors[:, block]).sum(1)
+    return form.clamp_min_(0)
 
 
 def _halves(numbers: Tensor) -> tuple[Tensor, Tensor]:
