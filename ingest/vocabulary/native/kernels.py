@@ -142,7 +142,7 @@ def reserve(count: int) -> Int[Tensor, " count"]:
     size = -(-2 * count // LARGE_PAGE) * LARGE_PAGE
     if size <= LARGE_PAGE:
         return torch.empty(count, dtype=torch.int16)
-    memory = mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):  # a system without large pages
         memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.int16, count=count)
