@@ -34,6 +34,8 @@ from neurondb.sqlite_files import (
 BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
 """How long a writer waits for another to finish."""
 PAGE_CACHE_KIB = 256 * 1024
+ORDERED_JOINS = 12
+"""How many tables PostgreSQL's planner orders by cost; from its `geqo_threshold` on it guesses."""
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 UNFINISHED = "unfinished copy"
 """What a database has for its schema while all of another is copied into it."""
@@ -127,6 +129,7 @@ def _connect_server(url: URL) -> Engine:
             f"PostgreSQL needs {error.name}: pip install 'neurondb[postgres]'"
         ) from error
     event.listen(engine, "connect", _show_nul)
+    event.listen(engine, "connect", _order_joins)
     return engine
 
 
@@ -139,6 +142,17 @@ def _show_nul(connection: Any, _record: object) -> None:
             return super().dump(obj.replace("\0", NUL_SHOWN))
 
     connection.adapters.register_dumper(str, Dumper)
+
+
+def _order_joins(connection: Any, _record: object) -> None:
+    """Let the planner order all joins of a view and of what is asked of it, not the first eight.
+
+    A neuron's view joins seven tables: with a condition from elsewhere it would be read whole
+    before that is looked at (`find "token=' dog'"` at 8B size: 250 ms instead of 20).
+    """
+    for setting in ("join_collapse_limit", "from_collapse_limit"):
+        connection.execute(f"SET {setting} = {ORDERED_JOINS}")
+    connection.commit()
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:

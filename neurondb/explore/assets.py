@@ -57,6 +57,11 @@ _GENERATED: Final[dict[str, Callable[[], str]]] = {
 """File → function that makes it; the others are read from static/."""
 
 
+def read_asset(name: str) -> bytes:
+    """Return the content of a file of static/, or of one that a function makes."""
+    return _GENERATED[name]().encode() if name in _GENERATED else (_STATIC / name).read_bytes()
+
+
 async def answer_asset(request: Any) -> Any:
     """Answer with a file of static/, or with one of those that functions make."""
     name = request.url_vars["name"]
@@ -88,5 +93,4 @@ def compute_asset_version(name: str) -> str:
 
         embedding_digest = hashlib.sha256(EMBED.encode()).hexdigest()[:12]
         return f"{__version__}-{version('vl-convert-python')}-{embedding_digest}"
-    body = _GENERATED[name]().encode() if name in _GENERATED else (_STATIC / name).read_bytes()
-    return hashlib.sha256(body).hexdigest()[:12]
+    return hashlib.sha256(read_asset(name)).hexdigest()[:12]

@@ -225,3 +225,9 @@ def test_ingesting_again_changes_nothing(both: tuple[str, str], tmp_path: Path) 
     assert table_rows(both[1]) == before
     with pytest.raises(IngestError):
         load_job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())
+
+
+def test_the_planner_orders_all_joins_of_a_view_with_a_condition(both: tuple[str, str]) -> None:
+    with open_engine(both[1]) as engine, engine.connect() as connection:
+        for setting in ("join_collapse_limit", "from_collapse_limit"):
+            assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == "12"

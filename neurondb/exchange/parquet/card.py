@@ -44,7 +44,7 @@ def write_card(folder: Path, manifest: Manifest, rows: dict[str, int]) -> None:
         _write_examples(rows),
         "| relation | rows |\n|---|--:|\n"
         + "\n".join(f"| [{name}](#{name}) | {n:,} |" for name, n in rows.items()),
-        *(_write_relation(name) for name in rows),
+        *(write_relation(name) for name in rows),
     ]
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -53,16 +53,19 @@ def _write_configurations(rows: dict[str, int]) -> str:
     """Return the front matter by which the hub's viewer shows each relation."""
     lines = ["---", "configs:"]
     for name in rows:
-        whole = name in TABLES and not is_by_model(TABLES[name])
-        pattern = _WHOLE if whole else _PARTITIONED
-        lines += [f"- config_name: {name}", f'  data_files: "{name}/{pattern}"']
+        lines += [f"- config_name: {name}", f'  data_files: "{find_data_files(name)}"']
     return "\n".join((*lines, "---"))
+
+
+def find_data_files(name: str) -> str:
+    """Return the pattern of a relation's files in the folder."""
+    whole = name in TABLES and not is_by_model(TABLES[name])
+    return f"{name}/{_WHOLE if whole else _PARTITIONED}"
 
 
 def _write_examples(rows: dict[str, int]) -> str:
     name = _EXAMPLE if _EXAMPLE in rows else next(iter(rows), _EXAMPLE)
-    whole = name in TABLES and not is_by_model(TABLES[name])
-    pattern = f"{name}/{_WHOLE if whole else _PARTITIONED}"
+    pattern = find_data_files(name)
     return (
         f"```sql\n-- DuckDB\nSELECT * FROM read_parquet('{pattern}', hive_partitioning = true) "
         "LIMIT 5\n```\n\n"
@@ -71,9 +74,10 @@ def _write_examples(rows: dict[str, int]) -> str:
     )
 
 
-def _write_relation(name: str) -> str:
+def write_relation(name: str, level: int = 2) -> str:
+    """Return what a relation is and what its columns mean, below a heading of a level."""
     view = next((view.comment for view in VIEWS if view.name == name), None)
-    lines = [f"## {name}", *([view] if view else [])]
+    lines = [f"{'#' * level} {name}", *([view] if view else [])]
     if name == OVERVIEW:
         return "\n\n".join(lines)
     table = TABLES[name]

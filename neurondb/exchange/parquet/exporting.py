@@ -6,7 +6,7 @@ unless a value is met that is none: then the relation is written again with floa
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from neurondb.exchange.parquet.overview import OVERVIEW, write_overview
 from neurondb.name_matching import suggest_names
 from neurondb.reading.models import MODEL_COLUMNS, Model, match_neurons
 from neurondb.schema import tables
-from neurondb.transfer.chunks import add_checksums, compute_checksum
+from neurondb.transfer.chunks import Chunk, add_checksums, compute_checksum
 from neurondb.transfer.databases import DatabaseSource
 from neurondb.transfer.reading import read_chunks
 
@@ -60,10 +60,28 @@ class _NotFloat32Error(Exception):
         self.columns = columns
 
 
+def _keep(_table: Table, chunk: Chunk) -> Chunk:
+    return chunk
+
+
 def export_parquet(
-    source: DatabaseSource, folder: Path, relations: Sequence[str], progress: Progress
+    source: DatabaseSource,
+    folder: Path,
+    relations: Sequence[str],
+    progress: Progress,
+    *,
+    write_card: Callable[[Path, Manifest, dict[str, int]], None] = write_card,
+    change: Callable[[Table, Chunk], Chunk] = _keep,
 ) -> Exported:
     """Write relations of the models of a source into a new folder.
+
+    Args:
+        source: the models.
+        folder: the folder to make.
+        relations: the relations to write; none is all.
+        progress: who is told how far it is.
+        write_card: writes README.md of the folder, its manifest and the rows of each relation.
+        change: what rows become before they are written and summed.
 
     Raises:
         UsageError: when there is no such relation.
@@ -75,7 +93,7 @@ def export_parquet(
     chosen = [name for name in RELATIONS if not relations or name in relations]
     models = source.list_models()
     with write_folder(folder) as partial:
-        writer = _Exporter(source, partial, models)
+        writer = _Exporter(source, partial, models, change)
         total = sum(source.count(TABLES[name]) for name in chosen if name in TABLES)
         with progress.stage("exporting", total, "rows") as advance:
             for name in chosen:
@@ -116,8 +134,15 @@ def write_folder(folder: Path) -> Iterator[Path]:
 class _Exporter:
     """Writes relations into a folder, and notes in a manifest what it wrote."""
 
-    def __init__(self, source: DatabaseSource, folder: Path, models: list[Model]) -> None:
+    def __init__(
+        self,
+        source: DatabaseSource,
+        folder: Path,
+        models: list[Model],
+        change: Callable[[Table, Chunk], Chunk],
+    ) -> None:
         self._source = source
+        self._change = change
         self._folder = folder
         self._models = models
         # sets of neurons and matches can name neurons of models that are not exported
@@ -144,7 +169,8 @@ class _Exporter:
         for path, model, where in self._list_parts(name, table):
             names = Names(self._every_model, self._read_tokens(table, model))
             with _RowGroups(self._folder / path, schema) as groups:
-                for chunk, _ in read_chunks(self._source.connection, table, where):
+                for found_chunk, _ in read_chunks(self._source.connection, table, where):
+                    chunk = self._change(table, found_chunk)
                     wide = find_wide(table, chunk, float32)
                     if wide:
                         raise _NotFloat32Error(wide)

@@ -29,14 +29,46 @@ let vega;
 /** Load the chart library once, when the first chart comes into view. */
 function library() {
   vega ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.type = "module";
-    script.src = document.body.dataset.vega;
-    script.onload = () => resolve(window.neurondbEmbed);
-    script.onerror = () => reject(new Error("the chart library could not be loaded"));
-    document.head.append(script);
+    loaded(document.body.dataset.vega).then(() => resolve(window.neurondbEmbed), () =>
+      reject(new Error("the chart library could not be loaded")));
   });
   return vega;
+}
+
+const scripts = new Map();
+
+/** Load a script once; browsers load scripts from a disk too, where they fetch nothing. */
+function loaded(address) {
+  const { href } = new URL(address, location.href);
+  if (!scripts.has(href)) {
+    scripts.set(href, new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = href;
+      script.onload = () => resolve(href);
+      script.onerror = () => reject(new Error("its file could not be loaded"));
+      document.head.append(script);
+    }));
+  }
+  return scripts.get(href);
+}
+
+/** The specification of a chart for a theme: asked of the site, or of the scripts of a site of files. */
+async function specification(figure, theme) {
+  if (figure.dataset.script === undefined) {
+    const address = new URL(figure.dataset.spec, location.href);
+    address.searchParams.set("theme", theme);
+    const answer = await fetch(address);
+    const spec = await answer.json();
+    if (!answer.ok) throw new Error(spec.error);
+    return spec;
+  }
+  const address = await loaded(figure.dataset.script);
+  const { datasets, shared, themes } = window.neurondbFigures[address.split("/").at(-1)];
+  await Promise.all(datasets.map((name) => loaded(new URL(`${name}.js`, address))));
+  const large = datasets.map((name) => [name, window.neurondbData[name]]);
+  const spec = { ...shared, ...themes[theme] };
+  // Drawing marks the rows that it draws: a copy lets them be drawn again.
+  return structuredClone({ ...spec, datasets: { ...spec.datasets, ...Object.fromEntries(large) } });
 }
 
 /** What an axis and the padding around a chart take of its width, and what lies between panels. */
@@ -93,8 +125,6 @@ function fitted(spec, width) {
 }
 
 async function draw(figure) {
-  const address = new URL(figure.dataset.spec, location.href);
-  address.searchParams.set("theme", dark.matches ? "dark" : "light");
   let canvas = figure.querySelector(".drawn");
   if (!canvas) {
     canvas = document.createElement("div");
@@ -102,9 +132,8 @@ async function draw(figure) {
     figure.prepend(canvas);
   }
   try {
-    const [embed, answer] = await Promise.all([library(), fetch(address)]);
-    const spec = await answer.json();
-    if (!answer.ok) throw new Error(spec.error);
+    const theme = dark.matches ? "dark" : "light";
+    const [embed, spec] = await Promise.all([library(), specification(figure, theme)]);
     await embed(canvas, fitted(spec, canvas.clientWidth), {});
     figure.dataset.state = "drawn";
   } catch (error) {

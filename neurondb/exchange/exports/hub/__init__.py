@@ -1,0 +1,1 @@
+"""A dataset for the Hugging Face hub: Parquet by relation, and a card with its front matter."""
