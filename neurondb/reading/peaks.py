@@ -229,7 +229,8 @@ def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
 def _make_firing(row: Any) -> Firing:
     *neuron, list_id, rank, count, size, value = row
     case, place = _LISTS[list_id]
-    return Firing(*neuron, case, place, rank, count, size, value)
+    strength = {"rank": rank, "count": count, "list_size": size, "value": value}
+    return Firing(*neuron, sign_case=case, place=place, **strength)
 
 
 @dataclass(frozen=True)
