@@ -178,7 +178,12 @@ def test_the_search_understands_what_pages_link_to(
     )
     context = browser.new_context()
     tab = context.new_page()
-    for asked, count in ((class_name.replace(" ", "-"), expected), ("1.1", 1), ("' nowhere'", 0)):
+    for asked, count in (
+        (class_name.replace(" ", "-"), expected),
+        ("1.1", 1),
+        ("' dog'", 4),
+        ("' nowhere'", 0),
+    ):
         tab.goto(f"{(written / 'search.html').as_uri()}?q={asked}")
         tab.wait_for_function("document.querySelector('#found').textContent")
         assert tab.locator("table.neurons tbody tr").count() == count, asked
