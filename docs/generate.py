@@ -1,6 +1,6 @@
 """Write the reference pages that follow from the code; --check only tells whether they do.
 
-python docs/generate.py            writes docs/{cli,figures,schema,sizes}.md and db/metadata.yaml
+python docs/generate.py            writes docs/{api,cli,figures,schema,sizes}.md, db/metadata.yaml
 python docs/generate.py --check    exits with 1 when one of them is not up to date
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 from sqlalchemy import Column, Table
 
+from docs.python_reference import python_page
 from neurondb.cli import cli
 from neurondb.contracts.ingest import LEAN_LIST
 from neurondb.explore.metadata import format_yaml as datasette_metadata
@@ -21,7 +22,7 @@ from neurondb.figures.documentation import make_markdown as figures_page
 from neurondb.schema import VIEWS, metadata
 from neurondb.writing import sizes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 88
 
 
@@ -149,6 +150,7 @@ def _size_line(table: str, size: float, shape: sizes.Shape) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/api.md": python_page,
     "docs/cli.md": cli_page,
     "docs/figures.md": figures_page,
     "docs/schema.md": schema_page,

@@ -10,6 +10,7 @@ model have as many numbers as the widest of them; narrower ones leave the last u
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -68,6 +69,21 @@ class Experts:
         end = self.n_routed * self.width
         routed = [slice(first, first + self.width) for first in range(0, end, self.width)]
         return [*routed, slice(end, end + self.shared_width)] if self.shared_width else routed
+
+    def list_parts(self, n_neurons: int) -> list[range]:
+        """Return the experts of a divided layer in groups, one after another.
+
+        A group has at most so many neurons, and at least one expert.
+        """
+        firsts: list[int] = []
+        size = 0
+        for expert, neurons in enumerate(self.list_slices()):
+            width = neurons.stop - neurons.start
+            if not firsts or size + width > n_neurons:
+                firsts.append(expert)
+                size = 0
+            size += width
+        return [range(*ends) for ends in pairwise([*firsts, self.n_experts])]
 
     def locate(self, layer: int, neuron: int) -> ExpertPlace | None:
         """Return the expert of a layer's neuron; None where the layer is not divided."""

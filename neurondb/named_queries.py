@@ -16,7 +16,9 @@ from neurondb.find.names import find_model_name, find_property_name
 from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
 from neurondb.find.token_names import require_token
 from neurondb.name_matching import suggest_names
+from neurondb.neurons import is_expert_number, parse_neuron
 from neurondb.paths import find_folder
+from neurondb.reading.models import find_model, locate_place
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import (
     Bindings,
@@ -116,6 +118,21 @@ def _look_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> B
 
     models = find_names("model", lambda name: find_model_name(connection, name))
     model_names = [str(name) for name in models.values()]
+    numbers = find_names("neuron", lambda text: _find_number(connection, text, models, bindings))
     tokens = find_names("token", lambda text: require_token(connection, text, model_names))
     properties = find_names("property", lambda name: find_property_name(connection, name))
-    return {**bindings, **models, **tokens, **properties}
+    return {**bindings, **models, **numbers, **tokens, **properties}
+
+
+def _find_number(
+    connection: Connection, neuron: str, models: Mapping[str, str | int], bindings: Bindings
+) -> int:
+    """Return the number in its layer of a neuron that is given so, or as EXPERT.NUMBER."""
+    if not is_expert_number(neuron):
+        return int(neuron)
+    layer = bindings.get("layer")
+    if layer is None or not models:
+        raise UsageError(f"neuron={neuron} is a number in an expert: say model and layer too")
+    (name,) = models.values()
+    model = find_model(connection, str(name))
+    return locate_place(model, parse_neuron(f"{layer}.{neuron}")).neuron

@@ -69,6 +69,11 @@ def match_neuron(text: str) -> NeuronPlace | None:
     return _place(_NEURON.fullmatch(text.strip()))
 
 
+def is_expert_number(text: str) -> bool:
+    """Tell whether a text is `EXPERT.NUMBER`, which says with a layer which neuron is meant."""
+    return re.fullmatch(rf"{_NUMBER.pattern}\.{_NUMBER.pattern}", text) is not None
+
+
 def parse_neuron(text: str) -> NeuronPlace:
     """Return the neuron that `31.9634` names.
 

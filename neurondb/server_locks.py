@@ -127,6 +127,12 @@ class ModelLock:
                 self.acquire(tell)
 
 
+def is_model_held(connection: Connection, name: str) -> bool:
+    """Tell whether any process holds a model, in the database of this very connection."""
+    parameters = {"namespace": NAMESPACE, "key": _make_key(f"model {name}")}
+    return connection.execute(_HOLDER, parameters).first() is not None
+
+
 @contextmanager
 def hold_model(
     engine: Engine, name: str, tell: Callable[[str], None] | None = None

@@ -5,7 +5,7 @@
 -- needs: neighbours
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 WITH chosen AS (
     SELECT m.first_neuron_id + CAST(:layer AS INTEGER) * m.d_mlp + CAST(:neuron AS INTEGER) AS id
     FROM models m

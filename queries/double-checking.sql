@@ -8,13 +8,13 @@
 -- param near_zero = 0.1: number, |cos(gate, in)| at most
 -- param overlap = 0.1: number, Jaccard overlap at least
 -- param limit = 50: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, c.gate_in,
+SELECT m.name AS model, n.name, c.gate_in,
        CASE d.relative_sign WHEN 1 THEN '+' ELSE '-' END AS sign,
        -- of two lists of k that share s tokens the overlap is s / (2k − s)
        CAST(ROUND(2 * d.k * d.jaccard / (1 + d.jaccard)) AS INTEGER) AS shared_tokens, d.jaccard
 FROM double_checking d
 JOIN cosines c ON c.neuron_id = d.neuron_id
-JOIN neurons n ON n.neuron_id = d.neuron_id
+JOIN named_neurons n ON n.neuron_id = d.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE d.jaccard > 0 AND d.jaccard >= :overlap AND ABS(c.gate_in) <= :near_zero
   AND (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))

@@ -29,7 +29,7 @@ WITH shown AS (
     FROM shown s
     JOIN neuron_attributions e ON e.run_id = s.run_id AND e.metric = CAST(:metric AS TEXT)
 )
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class,
+SELECT m.name AS model, n.name, k.name AS class,
        MAX(CASE e.condition WHEN 'always' THEN e.mean END) AS always,
        MAX(CASE e.condition WHEN 'gate+_post+' THEN e.mean END) AS "gate+_post+",
        MAX(CASE e.condition WHEN 'gate+_post-' THEN e.mean END) AS "gate+_post-",
@@ -38,7 +38,7 @@ SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_n
        MAX(CASE e.condition WHEN 'post+' THEN e.mean END) AS "post+",
        MAX(CASE e.condition WHEN 'post-' THEN e.mean END) AS "post-"
 FROM effects e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id

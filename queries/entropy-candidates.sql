@@ -10,11 +10,11 @@
 -- param max_variance = null: number, variance of cos(U, out) at most
 -- param min_null_share = null: number, share of ‖out‖ in the null directions at least
 -- param limit = 20: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, n.out_norm, o.variance AS out_variance,
+SELECT m.name AS model, n.name, n.out_norm, o.variance AS out_variance,
        o.dot_variance AS out_dot_variance, o.null_share,
        n.out_norm / SQRT(NULLIF(o.variance, 0)) AS score
 FROM models m
-JOIN neurons n ON n.model_id = m.model_id AND n.layer >= m.n_layers - CAST(:layers AS INTEGER)
+JOIN named_neurons n ON n.model_id = m.model_id AND n.layer >= m.n_layers - CAST(:layers AS INTEGER)
 JOIN vocab_stats o ON o.neuron_id = n.neuron_id AND o.vector = 'out'
 WHERE n.out_norm >= :min_norm
   AND (CAST(:max_variance AS DOUBLE PRECISION) IS NULL

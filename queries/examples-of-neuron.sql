@@ -5,7 +5,7 @@
 -- needs: activations
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 -- param case = null: choice(gate+_in+, gate+_in-, gate-_in+, gate-_in-, in+, in-), only this case
 -- param quantity = "hook_post": choice(hook_post, hook_pre_linear, hook_pre, swish), of which value
 -- param chars = 120: natural, characters of each text

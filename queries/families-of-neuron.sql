@@ -4,7 +4,7 @@
 -- needs: families
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 SELECT d.name AS dataset, f.sign_case, f.rank, f.family, f.test, f.score, f.sign, f.share,
        f.inside_mean, f.outside_mean, f.description
 FROM families f

@@ -5,10 +5,10 @@
 -- param family: text, a family or a test: unigram, previous_token, 'first_letter_a'
 -- param model = null: model, only this model
 -- param limit = 50: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, f.family, f.test, f.score, f.sign,
+SELECT m.name AS model, n.name, f.family, f.test, f.score, f.sign,
        f.share, f.inside_mean, f.outside_mean, k.class
 FROM families f
-JOIN neurons n ON n.neuron_id = f.neuron_id
+JOIN named_neurons n ON n.neuron_id = f.neuron_id
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN neuron_overview k ON k.neuron_id = f.neuron_id
 WHERE f.sign_case = 'all' AND f.rank = 0

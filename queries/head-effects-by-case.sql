@@ -5,7 +5,7 @@
 -- needs: heads
 -- param model = null: model, only this model
 -- param layer = null: natural, only neurons of this layer
--- param neuron = null: natural, only neurons of this number in their layer
+-- param neuron = null: neuron, only neurons of this number in their layer, or EXPERT.NUMBER
 -- param case = null: choice(gate+_in+, gate+_in-, gate-_in+, gate-_in-, in+, in-), only this case
 -- param limit = 100: natural, rows at most
 SELECT model, name, head_name, score, sign_case, n, share, activation, bos_attention, bos_change,

@@ -4,7 +4,7 @@
 -- needs: activations, labels
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 SELECT l.label, s.n_tokens, s.freq, s.post_positive, s.pre_mean, s.pre_variance, s.post_mean,
        s.post_variance
 FROM models m

@@ -7,14 +7,14 @@
 -- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, h.side, h.probability, h.normalised,
+SELECT m.name AS model, n.name, h.side, h.probability, h.normalised,
        k.name AS class
 FROM tokens t
 JOIN models m ON m.model_id = t.model_id
 JOIN lm_head_tokens h ON h.token_id = t.token_id
                      AND h.neuron_id >= m.first_neuron_id
                      AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-JOIN neurons n ON n.neuron_id = h.neuron_id
+JOIN named_neurons n ON n.neuron_id = h.neuron_id
 LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = q.class_id
 WHERE t.token = :token

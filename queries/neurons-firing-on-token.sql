@@ -23,12 +23,12 @@ WITH found AS (
     ORDER BY r.count DESC, r.rank, r.neuron_id, r.list_id
     LIMIT :limit
 )
-SELECT f.model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, f.sign_case, f.count, p.list_size, p.value,
+SELECT f.model, n.name, f.sign_case, f.count, p.list_size, p.value,
        k.name AS class
 FROM found f
 JOIN peak_tokens p ON p.neuron_id = f.neuron_id AND p.dataset_id = f.dataset_id
                   AND p.sign_case = f.sign_case AND p.place = f.place AND p.rank = f.rank
-JOIN neurons n ON n.neuron_id = f.neuron_id
+JOIN named_neurons n ON n.neuron_id = f.neuron_id
 LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = f.threshold
 LEFT JOIN rw_classes k ON k.class_id = q.class_id
 ORDER BY f.count DESC, f.rank, f.neuron_id, f.list_id

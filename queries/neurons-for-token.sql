@@ -8,8 +8,7 @@
 -- param direction = "top": choice(top, bottom), largest or smallest cosines
 -- param basis = "unembed": choice(unembed, embed), by which matrix
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.name,
        l.vector, r.rank, r.scaled_cosine / 2147483648.0 AS cosine,
        r.scaled_cosine / 2147483648.0 * CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                 ELSE n.out_norm END
@@ -22,7 +21,7 @@ JOIN token_lists l ON l.direction = :direction AND l.basis = :basis
 JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id = l.list_id
                      AND r.neuron_id >= m.first_neuron_id
                      AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
 LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = q.class_id
 WHERE t.token = :token

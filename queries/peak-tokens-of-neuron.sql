@@ -5,7 +5,7 @@
 -- needs: activations, peaks
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 -- param case = null: choice(gate+_in+, gate+_in-, gate-_in+, gate-_in-, in+, in-), only this case
 -- param place = null: choice(peak, previous, next), only this place
 SELECT p.sign_case, p.place, p.rank, p.token, p.count, p.list_size, p.value

@@ -9,7 +9,7 @@
 -- param top = 1: natural, neurons of each class
 -- param sign = "canonical": choice(canonical, model), sign of the cosines
 WITH ranked AS (
-    SELECT n.model_id, n.layer, n.neuron, k.class_id, k.name AS class, c.in_out,
+    SELECT n.model_id, n.neuron_id, k.class_id, k.name AS class, c.in_out,
            c.gate_in * CASE CAST(:sign AS TEXT) WHEN 'model' THEN n.sign ELSE 1 END AS gate_in,
            c.gate_out * CASE CAST(:sign AS TEXT) WHEN 'model' THEN n.sign ELSE 1 END AS gate_out,
            v.kurtosis, v.skewness,
@@ -26,11 +26,12 @@ WITH ranked AS (
                      'orthogonal output', 'weakening', 'conditional weakening')
       AND v.kurtosis IS NOT NULL
 )
-SELECT m.name AS model, r.layer || '.' || r.neuron AS name, r.class, r.gate_in, r.gate_out,
-       r.in_out, r.kurtosis, r.skewness,
+SELECT m.name AS model, n.name, r.class, r.gate_in, r.gate_out, r.in_out,
+       r.kurtosis, r.skewness,
        CASE WHEN r.kurtosis > 10 AND r.skewness > 0 THEN 'prediction'
             WHEN r.kurtosis > 10 AND r.skewness < 0 THEN 'suppression' END AS role
 FROM ranked r
 JOIN models m ON m.model_id = r.model_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
 WHERE r.place <= :top
 ORDER BY m.name, r.class_id, r.place

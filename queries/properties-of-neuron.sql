@@ -6,7 +6,7 @@
 -- needs: properties
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 SELECT p.name AS property, CASE WHEN e.effect < 0 THEN 'suppressed' ELSE 'promoted' END AS direction,
        e.effect, e.inside_mean, e.outside_mean,
        (SELECT COUNT(*) FROM token_property_rows t

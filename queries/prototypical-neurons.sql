@@ -5,7 +5,7 @@
 -- param model = null: model, only this model
 -- param top = 3: natural, neurons of each class
 WITH scored AS (
-    SELECT n.model_id, n.neuron_id, n.layer, n.neuron, k.class_id, k.name AS class,
+    SELECT n.model_id, n.neuron_id, k.class_id, k.name AS class,
            c.gate_in, c.gate_out, c.in_out,
            ABS(CASE WHEN k.name = 'proportional change' THEN c.gate_out ELSE c.in_out END) AS score
     FROM models m
@@ -31,8 +31,9 @@ WITH scored AS (
                               ORDER BY score DESC, neuron_id) AS place
     FROM scored
 )
-SELECT m.name AS model, r.class, r.layer || '.' || r.neuron AS name, r.gate_in, r.gate_out, r.in_out
+SELECT m.name AS model, r.class, n.name, r.gate_in, r.gate_out, r.in_out
 FROM ranked r
 JOIN models m ON m.model_id = r.model_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
 WHERE r.place <= :top
 ORDER BY m.name, r.class_id, r.place

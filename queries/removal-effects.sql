@@ -9,7 +9,7 @@
 -- param metric = "loss": choice(loss, entropy, rank, scale), what to measure by
 -- param direction = "rises": choice(rises, falls), what the metric does without the neuron
 -- param limit = 50: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, e.metric, e.mean,
+SELECT m.name AS model, n.name, k.name AS class, e.metric, e.mean,
        e.std, e.changed, e.n AS n_tokens,
        (SELECT a.mean FROM neuron_attributions a
         JOIN ablation_runs w ON w.run_id = a.run_id
@@ -20,7 +20,7 @@ SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_n
 FROM models m
 JOIN neuron_effects e ON e.run_id = m.each_run_id
 JOIN ablation_runs r ON r.run_id = e.run_id
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id
 WHERE e.metric = CAST(:metric AS TEXT)

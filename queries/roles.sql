@@ -14,7 +14,7 @@
 -- param of = "cosine": choice(cosine, dot), variance of cos(U, out) or of the dot product U·out
 -- param limit = 1000: natural, rows at most
 WITH moments AS (
-    SELECT m.name AS model, n.model_id, n.neuron_id, n.layer, n.neuron, o.kurtosis, o.skewness,
+    SELECT m.name AS model, n.model_id, n.neuron_id, o.kurtosis, o.skewness,
            o.variance AS cosine_variance, o.dot_variance,
            CASE CAST(:of AS TEXT) WHEN 'dot' THEN o.dot_variance ELSE o.variance END AS spread
     FROM models m
@@ -26,7 +26,7 @@ WITH moments AS (
            ROW_NUMBER() OVER (PARTITION BY model_id
                               ORDER BY spread DESC NULLS LAST, neuron_id) AS place
     FROM moments
-), named AS (
+), with_roles AS (
     SELECT ranked.*,
            CASE WHEN kurtosis > :kurtosis AND skewness > 0 THEN 'prediction'
                 WHEN kurtosis > :kurtosis AND skewness < 0 THEN 'suppression'
@@ -35,10 +35,10 @@ WITH moments AS (
                      AND spread IS NOT NULL THEN 'partition' END AS role
     FROM ranked
 )
-SELECT model, layer || '.' || neuron AS name, role, kurtosis AS out_kurtosis,
-       skewness AS out_skewness, cosine_variance AS out_variance,
+SELECT model, (SELECT n.name FROM named_neurons n WHERE n.neuron_id = r.neuron_id) AS name, role,
+       kurtosis AS out_kurtosis, skewness AS out_skewness, cosine_variance AS out_variance,
        dot_variance AS out_dot_variance
-FROM named
+FROM with_roles r
 WHERE role IS NOT NULL AND (CAST(:role AS TEXT) IS NULL OR role = CAST(:role AS TEXT))
 ORDER BY model, neuron_id
 LIMIT :limit

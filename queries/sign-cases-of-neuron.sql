@@ -4,7 +4,7 @@
 -- needs: activations
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 SELECT s.sign_case, s.freq, s.count, s.post_mean, s.post_min, s.post_max,
        s.pre_linear_mean, s.pre_linear_min, s.pre_linear_max,
        s.pre_mean, s.pre_min, s.pre_max, s.swish_mean, s.swish_min, s.swish_max

@@ -10,10 +10,10 @@ WITH chosen AS (
                                     WHEN 'in_out' THEN c.in_out END AS cosine
     FROM cosines c
 )
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, x.pair, x.cosine, k.name AS class,
+SELECT m.name AS model, n.name, x.pair, x.cosine, k.name AS class,
        r.low AS random_low, r.high AS random_high
 FROM models m
-JOIN neurons n ON n.model_id = m.model_id
+JOIN named_neurons n ON n.model_id = m.model_id
 JOIN chosen x ON x.neuron_id = n.neuron_id
 JOIN random_regions r ON r.model_id = n.model_id AND r.layer = n.layer AND r.pair = x.pair
 LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold

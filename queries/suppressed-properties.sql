@@ -9,11 +9,11 @@
 -- param direction = "suppressed": choice(suppressed, promoted), which way
 -- param min_effect = 1: number, standard deviations at least
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, p.name AS property, e.effect,
+SELECT m.name AS model, n.name, p.name AS property, e.effect,
        e.inside_mean, e.outside_mean, k.name AS class
 FROM properties p
 JOIN property_effects e ON e.property_id = p.property_id
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = q.class_id

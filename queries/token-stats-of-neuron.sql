@@ -5,7 +5,7 @@
 -- needs: activations
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
--- param neuron: natural, its number within the layer
+-- param neuron: neuron, its number within the layer, or EXPERT.NUMBER
 SELECT s.place, s.rank, s.token_id, s.token, s.mean, s.freq, s.n, a.post_mean AS mean_of_all
 FROM models m
 JOIN token_stats s ON s.neuron_id = m.first_neuron_id + CAST(:layer AS INTEGER) * m.d_mlp

@@ -23,11 +23,11 @@ WITH shown AS (
     GROUP BY u.run_id, u.neuron_id
     HAVING AVG(u.correlation) - AVG(u.baseline) > :excess
 )
-SELECT m.name AS model, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, e.excess, e.n_models,
+SELECT m.name AS model, n.name, k.name AS class, e.excess, e.n_models,
        e.highest AS largest_correlation, o.name AS other_model,
-       b.layer || '.' || COALESCE(b.expert || '.' || b.expert_neuron, '' || b.neuron) AS best_name, e.lowest AS smallest_correlation, e.baseline
+       b.name AS best_name, e.lowest AS smallest_correlation, e.baseline
 FROM excesses e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN universality u ON u.neuron_id = e.neuron_id AND u.run_id = e.run_id
                    AND u.place = (SELECT MIN(x.place) FROM universality x
@@ -35,7 +35,7 @@ JOIN universality u ON u.neuron_id = e.neuron_id AND u.run_id = e.run_id
                                     AND x.correlation = e.highest)
 JOIN universality_models p ON p.run_id = u.run_id AND p.place = u.place
 JOIN models o ON o.model_id = p.other_id
-JOIN neurons b ON b.neuron_id = u.best_id
+JOIN named_neurons b ON b.neuron_id = u.best_id
 LEFT JOIN classes c ON c.neuron_id = n.neuron_id AND c.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = c.class_id
 ORDER BY e.excess DESC, m.name, n.layer, n.neuron

@@ -32,15 +32,15 @@ WITH shown AS (
     HAVING AVG(c.correlation) - AVG(c.baseline) > :excess AND MAX(c.n_tokens) >= :tokens
 )
 SELECT m.name AS model,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, w.sign_case,
+       n.name, k.name AS class, w.sign_case,
        e.n_tokens, e.excess, e.excess_all, o.name AS other_model,
-       b.layer || '.' || b.neuron AS best_name, e.highest AS correlation, c.baseline,
-       (SELECT v.layer || '.' || v.neuron FROM universality u
-        JOIN neurons v ON v.neuron_id = u.best_id
+       b.name AS best_name, e.highest AS correlation, c.baseline,
+       (SELECT v.name FROM universality u
+        JOIN named_neurons v ON v.neuron_id = u.best_id
         WHERE u.neuron_id = e.neuron_id AND u.run_id = e.run_id AND u.place = c.place)
        AS best_name_all
 FROM excesses e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN sign_case_names w ON w.sign_case_id = e.case_id
 JOIN universality_cases c ON c.neuron_id = e.neuron_id AND c.run_id = e.run_id
@@ -51,7 +51,7 @@ JOIN universality_cases c ON c.neuron_id = e.neuron_id AND c.run_id = e.run_id
                                           AND x.correlation = e.highest)
 JOIN universality_models p ON p.run_id = c.run_id AND p.place = c.place
 JOIN models o ON o.model_id = p.other_id
-JOIN neurons b ON b.neuron_id = c.best_id
+JOIN named_neurons b ON b.neuron_id = c.best_id
 LEFT JOIN classes d ON d.neuron_id = n.neuron_id AND d.threshold = m.threshold
 LEFT JOIN rw_classes k ON k.class_id = d.class_id
 WHERE CAST(:at_most AS DOUBLE PRECISION) IS NULL OR e.excess_all <= :at_most

@@ -1,6 +1,7 @@
 """The databases that tests of both packages share, and the marks that a test's name implies."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -11,6 +12,7 @@ from tests.support.postgres import serve_empty_database
 from tests.support.real_models import STORIES
 from tests.support.sample_database import build
 from tests.support.sample_facts import Sample
+from tests.support.sample_mixture import build_mixture
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,20 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 def sample_engine(sample: Sample) -> Iterator[Engine]:
     """An engine on the sample database that cannot write."""
     engine = open_existing(sample.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def mixture(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample database with a mixture of experts in it; to be read only."""
+    return build_mixture(sample.path, tmp_path_factory.mktemp("mixture") / "mixture.db")
+
+
+@pytest.fixture(scope="session")
+def mixture_engine(mixture: Path) -> Iterator[Engine]:
+    """An engine on that database that cannot write."""
+    engine = open_existing(str(mixture))
     yield engine
     engine.dispose()
 

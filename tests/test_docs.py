@@ -54,9 +54,22 @@ def test_links_lead_somewhere() -> None:
                 assert (document.parent / target).exists(), (document, target)
 
 
-def test_the_readme_names_every_stage() -> None:
+def test_every_stage_is_documented() -> None:
+    page = text("docs/ingesting.md")
+    assert [stage for stage in STAGES if f"`{stage}`" not in page] == []
+
+
+def test_every_command_has_its_place_among_the_others() -> None:
+    page = text("docs/overview.md")
+    assert [name for name in COMMANDS if name not in page] == []
+
+
+def test_the_readme_is_short_and_keeps_its_promises() -> None:
     readme = text("README.md")
-    assert [stage for stage in STAGES if f"`{stage}`" not in readme] == []
+    assert len(readme.splitlines()) < 80
+    targets = re.findall(r"^([a-z-]+): ", text("Makefile"), re.MULTILINE)
+    promised = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    assert {"demo", "demo-real", "test"} <= promised <= set(targets)
 
 
 def test_architecture_names_every_room() -> None:
@@ -173,10 +186,10 @@ SPELLED = {"eleven": len(CLASSES)}
 
 
 def test_counts_that_documents_state_are_right() -> None:
-    readme = text("README.md")
-    (properties,) = re.findall(r"(\d+) classes of tokens", readme)
+    stored = text("docs/ingesting.md")
+    (properties,) = re.findall(r"(\d+) classes of tokens", stored)
     assert int(properties) == len(PROPERTIES)
     for number, counted in SPELLED.items():
-        assert f"{number} read-write classes" in readme
+        assert f"{number} read-write classes" in stored
         assert f"{number} read-write classes" in text("docs/architecture.md")
         assert counted == 11

@@ -14,12 +14,18 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = {"neurondb", "ingest", "tests", "tools", "docs", "benchmarks", "_typeshed"}
 IMPORTED_AS = {
     "markdown-it-py": "markdown_it",
+    "mkdocs-material": "mkdocs",
     "pyyaml": "yaml",
     "vl-convert-python": "vl_convert",
 }
 """Distributions whose module has another name than they."""
-CALLED = {"coverage", "import_linter", "mypy", "pytest_timeout", "pytest_xdist", "ruff"}
-"""Tools of `dev` that run on the code rather than in it."""
+CALLED = {
+    *("coverage", "import_linter", "mypy", "pytest_timeout", "pytest_xdist", "ruff"),
+    *("ipykernel", "mkdocs_material"),
+}
+"""Tools of `dev` that run on the code rather than in it, or are named to another tool."""
+FOR_CHECKOUTS = {"docs", "dev"}
+"""Extras that nothing of the package needs."""
 DRAWN_OR_SERVED = ("neurondb/explore", "neurondb/figures", "neurondb/cli/plot.py")
 """What is imported only where the extra `site` is wanted."""
 LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If)
@@ -66,6 +72,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names = [node.module]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+            names = [ast.literal_eval(node.args[0])]
         for name in names:
             package = name.partition(".")[0]
             if package not in sys.stdlib_module_names and package not in OURS:
@@ -91,21 +99,23 @@ def test_all_that_the_package_imports_is_declared() -> None:
 
 
 def test_all_that_tests_and_documents_import_is_declared() -> None:
-    around = imports("tests", "docs", "benchmarks", "tools")
+    around = imports("tests", "docs", "examples", "benchmarks", "tools")
     assert missing(around, base() | extra("dev") | extra("postgres") | extra("ray")) == {}
 
 
 def test_all_that_is_declared_is_imported() -> None:
     shipped = set(imports("neurondb", "ingest", "migrations"))
     assert sorted((base() | extra("all")) - shipped) == []
-    everywhere = shipped | set(imports("tests", "docs"))
+    everywhere = shipped | set(imports("tests", "docs", "examples"))
     assert sorted(extra("dev") - everywhere - CALLED) == []
 
 
 def test_a_message_names_the_extra_that_brings_a_module() -> None:
     named = {name: set(found) for name, found in EXTRAS.items()}
     declared = {name: extra(name) for name in project()["optional-dependencies"]}
-    assert named == {name: declared[name] for name in declared if name not in ("all", "dev")}
+    assert named == {
+        name: declared[name] for name in declared if name not in {"all"} | FOR_CHECKOUTS
+    }
 
 
 def test_extras_share_nothing_and_all_has_each() -> None:

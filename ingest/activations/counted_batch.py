@@ -45,6 +45,13 @@ class CountedBatch:
     """Where the tokens stand of which statistics are wanted."""
     places: Int[Tensor, "texts positions"] | None = None
     """Where tokens stand in their texts, if columns are not positions: tokens of one expert."""
+    counted_on_host: Bool[Tensor, "texts positions"] | None = None
+    """What `counted` says, on the processor; None where that is there."""
+
+    @property
+    def on_host(self) -> Bool[Tensor, "texts positions"]:
+        """Which tokens count, on the processor."""
+        return self.counted if self.counted_on_host is None else self.counted_on_host
 
     @classmethod
     def from_batch(
@@ -87,6 +94,7 @@ class CountedBatch:
             send(_choose_centre_tokens(counted)),
             labelled,
             segments,
+            counted_on_host=counted,
         )
 
     def take_tokens(
@@ -96,11 +104,18 @@ class CountedBatch:
     ) -> "CountedBatch":
         """Return the same texts with some of their tokens moved together, at `places` in them.
 
-        A GPU is waited for: which tokens these are is known to it alone.
+        Both are given on the processor.
         """
-        drawn = _draw_tokens(is_token, self.batch.ordinals, places)
-        centre = _choose_centre_tokens(is_token)
-        return CountedBatch(self.batch, is_token, drawn, centre, self.labelled, places=places)
+        send = partial(copy_to, device=self.counted.device)
+        return CountedBatch(
+            self.batch,
+            send(is_token),
+            send(_draw_tokens(is_token, self.batch.on_host.ordinals, places)),
+            send(_choose_centre_tokens(is_token)),
+            self.labelled,
+            places=send(places),
+            counted_on_host=is_token,
+        )
 
     def find_all_positions(
         self, columns: Int[Tensor, "lists texts neurons"]

@@ -35,6 +35,9 @@ __all__ = ["Architecture", "Checkpoint", "LayerWeights", "Norm"]
 # Values of config.json that change without the model changing: left out of the fingerprint.
 VOLATILE_KEYS = frozenset({"transformers_version", "_name_or_path"})
 
+PART_ELEMENTS = 2**28
+"""Numbers of the vectors of the experts that are read together: 1 GiB in float32."""
+
 FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 
 
@@ -119,6 +122,34 @@ class Checkpoint:
         prefix = self._root + self._layout.block.format(index)
         tensors = self._read(self._layout.block_shapes(prefix, index))
         return self._layout.select_block(tensors, prefix, index)
+
+    def read_parts(self, index: int, n_neurons: int | None = None) -> Iterator[LayerWeights]:
+        """Yield the raw MLP weights of a layer in parts, one after another.
+
+        A part of a divided layer is some experts of at most `n_neurons` neurons together, but at
+        least one; by default so many that their vectors are `PART_ELEMENTS` numbers. Another layer
+        is one part. Only the part that is yielded is in memory.
+
+        Raises:
+            CheckpointError: As `read_layer` raises it.
+        """
+        sizes = self.architecture
+        if sizes.experts is None or not sizes.is_divided(index):
+            yield self.read_layer(index)
+            return
+        prefix = self._root + self._layout.block.format(index)
+        kept: dict[str, Tensor] = {}  # what several parts are of is mapped, and looked at once
+        most = PART_ELEMENTS // (3 * sizes.d_model) if n_neurons is None else n_neurons
+        for chosen in sizes.experts.list_parts(most):
+            names = self._layout.block_shapes(prefix, index, chosen)
+            tensors = self._read(names.keys() - kept.keys()) | kept
+            yield self._layout.select_block(tensors, prefix, index, chosen)
+            later = range(chosen.stop, chosen.stop + 1)
+            kept = {
+                name: tensors[name]
+                for name in self._layout.block_shapes(prefix, index, later)
+                if name in tensors
+            }
 
     def read_embedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """Return the embedding E as it is stored; CheckpointError for NaN or infinity in it."""

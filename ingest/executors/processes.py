@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 import torch
 
 from ingest.executors.child import ADVANCED, FAILED, FINISHED, NOTED
-from ingest.executors.protocol import Computation, Listener, ShardCounts
+from ingest.executors.protocol import MAX_RETRIES, Computation, Listener, ShardCounts
 from ingest.forward.runtime import count_threads
 from neurondb.errors import IngestError
 
@@ -37,6 +37,7 @@ class _Child:
     def __init__(self, device: str, environment: dict[str, str], reports: Any) -> None:
         self.device = device
         self.computation: bytes | None = None
+        self.is_known_dead = False
         # A session of its own: Ctrl-C is for the process that started it, which stops this one.
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", COMMAND, device],
@@ -67,6 +68,11 @@ class _Child:
             pickle.dump((place, changed, shard), self._process.stdin, protocol=5)
             self._process.stdin.flush()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be ordered of it any more."""
+        return self.is_known_dead or self._process.poll() is not None
+
     def stop(self) -> None:
         """End the process at once."""
         self._process.kill()
@@ -86,10 +92,35 @@ class _Child:
         return f"ended with status {code}"
 
 
+class _Told:
+    """Passes on what processes report of shards that are not finished.
+
+    Args:
+        listener: Who is told.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._counts = ShardCounts(listener)
+        self._notes: set[str] = set()
+
+    def take(self, report: tuple[Any, ...]) -> None:
+        """Pass a report on; raise what a computation has raised."""
+        kind, *content = report
+        if kind == FAILED:
+            raise content[1]
+        if kind == ADVANCED:
+            self._counts.report(*content)
+        elif kind == NOTED and content[1] not in self._notes:
+            self._notes.add(content[1])  # each worker would say it
+            self._listener.progress.note(content[1])
+
+
 class ProcessExecutor:
     """Computes on several devices of this machine, a process for each.
 
-    The processes are started when there is work for the first time, and stay until `close`.
+    The processes are started when there is work for the first time, and stay until `close`. Where
+    one ends, another takes its place and begins its shard again.
 
     Args:
         devices: One for each process; the processor may be there several times.
@@ -99,6 +130,7 @@ class ProcessExecutor:
         self._devices = tuple(devices)
         self._children: list[_Child] = []
         self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._pickled: tuple[Computation, bytes] | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -122,14 +154,16 @@ class ProcessExecutor:
 
         Raises:
             NeuronDBError: that a computation raised.
-            IngestError: when a process ended.
+            IngestError: when processes ended time and again at one shard.
         """
         if not shards:
             return
         self._start()
+        if self._pickled is None or self._pickled[0] is not compute:
+            self._pickled = compute, pickle.dumps(compute, protocol=5)
         unfinished = True
         try:
-            yield from self._collect(pickle.dumps(compute, protocol=5), shards, listener)
+            yield from self._collect(self._pickled[1], shards, listener)
             unfinished = False
         finally:
             if unfinished:  # an error, or nobody takes the results any more
@@ -138,48 +172,61 @@ class ProcessExecutor:
     def _collect(
         self, computation: bytes, shards: Sequence[Any], listener: Listener
     ) -> Iterator[tuple[int, Any]]:
-        waiting = deque(enumerate(shards))
-        counts, notes = ShardCounts(listener), set[str]()
-        for child in self._children[: len(waiting)]:
-            child.order(*self._take(waiting, computation))
-        for _ in shards:
-            child, place, result = self._wait(counts, notes, listener)
-            if waiting:
-                child.order(*self._take(waiting, computation))
-            yield place, result
+        waiting, deaths = deque(range(len(shards))), Counter[int]()
+        at_work: dict[_Child, int] = {}
+        told = _Told(listener)
 
-    def _wait(
-        self, counts: ShardCounts, notes: set[str], listener: Listener
-    ) -> tuple[_Child, int, Any]:
-        """Return the next child that has finished a shard, the shard's place and its result."""
-        while True:
-            child, (kind, *content) = self._reports.get()
-            if kind == FINISHED:
-                return child, content[0], content[1]
-            if kind == ADVANCED:
-                counts.report(*content)
-            elif kind == NOTED and content[1] not in notes:
-                notes.add(content[1])  # each worker would say it
-                listener.progress.note(content[1])
-            elif kind == FAILED:
-                raise content[1]
-            elif kind == ENDED:
-                raise IngestError(
-                    f"the worker on {child.device} {child.describe_end()}; what is finished is "
-                    "stored, and the same command goes on from there"
-                )
+        def order(child: _Child, place: int) -> None:
+            child = self._replace(child) if child.has_ended else child
+            at_work[child] = place
+            child.order(place, computation, shards[place])
+
+        for child in self._children[: len(waiting)]:
+            order(child, waiting.popleft())
+        while at_work:
+            child, report = self._reports.get()
+            if report[0] == FINISHED:
+                del at_work[child]
+                if waiting:
+                    order(child, waiting.popleft())
+                yield report[1], report[2]
+            elif report[0] == ENDED:
+                child.is_known_dead = True
+                place = at_work.pop(child, None)
+                if place is not None:  # else it had nothing to do, and is replaced when it has
+                    deaths[place] += 1
+                    self._tell_end(child, deaths[place], listener)
+                    order(child, place)
+            else:
+                told.take(report)
 
     @staticmethod
-    def _take(waiting: deque[tuple[int, Any]], computation: bytes) -> tuple[int, bytes, Any]:
-        place, shard = waiting.popleft()
-        return place, computation, shard
+    def _tell_end(child: _Child, n_deaths: int, listener: Listener) -> None:
+        """Say that a process has ended, and what comes of it; raise where that was too often."""
+        said = f"the worker on {child.device} {child.describe_end()}"
+        if n_deaths > MAX_RETRIES:
+            raise IngestError(
+                f"{said}, the {n_deaths}th at one shard; what is finished is stored, and the same "
+                "command goes on from there"
+            )
+        listener.progress.note(f"{said}; another one begins its shard again")
+
+    def _replace(self, ended: _Child) -> _Child:
+        """Start a process in the place of one that has ended."""
+        ended.stop()
+        started = _Child(ended.device, self._environment, self._reports)
+        self._children[self._children.index(ended)] = started
+        return started
 
     def _start(self) -> None:
         if not self._children:
-            environment = os.environ | self._share_processor()
             self._children = [
-                _Child(device, environment, self._reports) for device in self._devices
+                _Child(device, self._environment, self._reports) for device in self._devices
             ]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return os.environ | self._share_processor()
 
     def _share_processor(self) -> dict[str, str]:
         """Return how many threads each process may have, where the user has not said so."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from neurondb.contracts.progress import Advance, Progress
 
@@ -33,7 +33,9 @@ class Worker:
 
 Computation: TypeAlias = Callable[[Any, Worker], Any]
 """A function of a shard and a worker. Pickled once for each worker, which calls it for several
-shards: what it keeps in itself stays for the next one."""
+shards: what it keeps in itself stays for the next one, also of a later `run` of the same object."""
+MAX_RETRIES: Final = 3
+"""How often a shard is begun again whose worker died."""
 
 
 @dataclass(frozen=True)

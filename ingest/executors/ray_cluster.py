@@ -22,15 +22,13 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ingest.executors.processes import THREADS
-from ingest.executors.protocol import Computation, Listener, ShardCounts
+from ingest.executors.protocol import MAX_RETRIES, Computation, Listener, ShardCounts
 from ingest.executors.ray_task import Outcome, Reports, compute_shard
 from ingest.forward.devices import pick_device
 from neurondb import __version__
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.spelling import option
 
-MAX_RETRIES: Final = 3
-"""How often a shard is begun again whose worker died."""
 POLL_SECONDS: Final = 0.5
 CONNECT_SECONDS: Final = 10.0
 """A machine that has not answered by then is not there."""
@@ -65,6 +63,8 @@ class RayExecutor:
         )
         self._devices = (self._kind,) * n_workers
         self._reports: Any = None
+        self._sent: tuple[Computation, bytes, Any] | None = None
+        """The last computation, its key among the workers, and where the cluster has it."""
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -120,8 +120,10 @@ class RayExecutor:
         task: Any = ray.remote(compute_shard).options(
             **self._needs, max_retries=MAX_RETRIES, name=f"neurondb {type(compute).__name__}"
         )
-        pickled = pickle.dumps(compute, protocol=5)
-        computation, key = ray.put(pickled), uuid.uuid4().bytes
+        if self._sent is None or self._sent[0] is not compute:
+            pickled = pickle.dumps(compute, protocol=5)
+            self._sent = compute, uuid.uuid4().bytes, ray.put(pickled)
+        _, key, computation = self._sent
         for place, shard in enumerate(shards):
             arguments = (place, key, computation, shard, self._kind, __version__, reports)
             yield task.remote(*arguments), place

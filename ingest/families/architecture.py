@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,8 @@ from ingest.families.settings import Settings
 from neurondb.experts import Experts
 
 NormKind = Literal["rms", "layer"]
+PHI3_SHORT_CONTEXT: Final = 4096
+"""What transformers takes where the configuration of a Phi-3 does not say."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Architecture:
         tied: Whether the unembedding is the embedding.
         context: The most positions the model can run; None where the configuration is silent.
         experts: How its MLPs are divided into experts; None in a dense model.
+        short_context: The length beyond which all positions of a batch are rotated by other
+            frequencies (Phi-3's LongRoPE), so that texts on either side of it cannot share a batch;
+            None for other models.
     """
 
     model_type: str
@@ -44,6 +49,7 @@ class Architecture:
     tied: bool
     context: int | None
     experts: Experts | None = None
+    short_context: int | None = None
 
     def count_neurons(self, layer: int) -> int:
         """Return how many neurons a layer has."""
@@ -128,7 +134,33 @@ def read_common_architecture(
         norm=norm,
         tied=settings.flag("tie_word_embeddings", default=tied),
         context=settings.integer_or_none("max_position_embeddings"),
+        short_context=read_short_context(settings),
     )
+
+
+def read_short_context(settings: Settings) -> int | None:
+    """Return the length beyond which a LongRoPE model rotates all positions by other frequencies.
+
+    The names are those of today's configurations and of those before transformers 5; Phi-3 once
+    called LongRoPE `su` or `yarn`. None where the rotation does not depend on the length.
+
+    Raises:
+        CheckpointError: The length is no positive integer.
+    """
+    names = ("rope_parameters", "rope_scaling")
+    name = next((name for name in names if isinstance(settings.values.get(name), dict)), None)
+    if name is None:
+        return None
+    rope = settings.section(name)
+    kind = next((rope.values[key] for key in ("rope_type", "type") if rope.has(key)), None)
+    is_phi3 = settings.values.get("model_type") == "phi3"
+    if kind not in (("longrope", "su", "yarn") if is_phi3 else ("longrope",)):
+        return None
+    key = "original_max_position_embeddings"
+    if settings.has(key) or is_phi3:
+        return settings.integer(key, default=PHI3_SHORT_CONTEXT)
+    context = settings.integer_or_none("max_position_embeddings")
+    return rope.integer(key) if rope.has(key) else context
 
 
 def read_gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:

@@ -37,12 +37,12 @@ class ExpertMatrix:
     bias: str | None = None
     turn: int | None = None
 
-    def shapes(self, prefix: str, experts: Experts, d_model: int) -> Shapes:
-        """Return the matrix's tensors below `prefix`, each with the shape that the sizes demand."""
+    def shapes(self, prefix: str, experts: Experts, d_model: int, routed: range) -> Shapes:
+        """Return the tensors of some experts below `prefix`, with the shapes that sizes demand."""
         width = experts.width * (1 if self.turn is None else 2)
         matrix = (width, d_model) if self.neurons == "rows" else (d_model, width)
         if "{}" in self.tensor:
-            return {prefix + self.tensor.format(e): matrix for e in range(experts.n_routed)}
+            return {prefix + self.tensor.format(e): matrix for e in routed}
         shapes: Shapes = {prefix + self.tensor: (experts.n_routed, *matrix)}
         if self.bias is not None:
             shapes[prefix + self.bias] = (experts.n_routed, width)
@@ -58,12 +58,12 @@ class ExpertMatrix:
         return rows if self.turn is None else rows[self.turn :: 2]
 
     def select_bias(
-        self, tensors: Mapping[str, Tensor], prefix: str
+        self, tensors: Mapping[str, Tensor], prefix: str, routed: range
     ) -> Float[Tensor, " neurons"] | None:
-        """Return the biases of all experts' neurons, or None where they have none."""
+        """Return the biases of some experts' neurons, or None where they have none."""
         if self.bias is None:
             return None
-        stored = tensors[prefix + self.bias]
+        stored = tensors[prefix + self.bias][routed.start : routed.stop]
         return (stored if self.turn is None else stored[:, self.turn :: 2]).flatten()
 
 
@@ -90,38 +90,56 @@ class ExpertPlaces:
     module: str = "mlp.experts"
     router: str = "mlp.gate"
 
-    def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
-        """Return the experts' tensors below `prefix`, each with its shape."""
+    def shapes(
+        self, prefix: str, architecture: Architecture, chosen: range | None = None
+    ) -> Shapes:
+        """Return the tensors of some experts below `prefix`, or of all, each with its shape."""
         experts = architecture.experts
         assert experts is not None
+        routed, with_shared = _divide(experts, chosen)
         shapes: Shapes = {}
-        for matrix in (self.gate, self.in_, self.out):
-            shapes |= matrix.shapes(prefix, experts, architecture.d_model)
-        for shared in self.shared or ():
+        for matrix in (self.gate, self.in_, self.out) if routed else ():
+            shapes |= matrix.shapes(prefix, experts, architecture.d_model, routed)
+        for shared in (self.shared or ()) if with_shared else ():
             shapes |= shared.shapes(prefix, architecture)
         return shapes
 
-    def select(self, tensors: Mapping[str, Tensor], prefix: str, experts: Experts) -> NeuronWeights:
-        """Return the vectors and biases of a layer's neurons, expert by expert: copies."""
+    def select(
+        self,
+        tensors: Mapping[str, Tensor],
+        prefix: str,
+        experts: Experts,
+        chosen: range | None = None,
+    ) -> NeuronWeights:
+        """Return the vectors and biases of some experts' neurons, or of all: copies."""
+        routed, with_shared = _divide(experts, chosen)
+        of_shared = (self.shared or ()) if with_shared else ()
         gate, in_, out = (
-            torch.cat([m.select_expert(tensors, prefix, e) for e in range(experts.n_routed)])
-            for m in (self.gate, self.in_, self.out)
-        )
-        if self.shared is not None:
-            gate, in_, out = (
-                torch.cat([routed, shared.select_weight(tensors, prefix)])
-                for routed, shared in zip((gate, in_, out), self.shared, strict=True)
+            torch.cat(
+                [
+                    *(matrix.select_expert(tensors, prefix, e) for e in routed),
+                    *(shared.select_weight(tensors, prefix) for shared in of_shared[i : i + 1]),
+                ]
             )
-        in_bias = self.in_.select_bias(tensors, prefix)
+            for i, matrix in enumerate((self.gate, self.in_, self.out))
+        )
+        in_bias = self.in_.select_bias(tensors, prefix, routed)
         if in_bias is not None and self.in_offset:
             in_bias = in_bias.float() + self.in_offset
         return NeuronWeights(
             gate=gate,
             in_=in_,
             out=out,
-            gate_bias=self.gate.select_bias(tensors, prefix),
+            gate_bias=self.gate.select_bias(tensors, prefix, routed),
             in_bias=in_bias,
         )
+
+
+def _divide(experts: Experts, chosen: range | None) -> tuple[range, bool]:
+    """Return the routed ones among some experts, or among all, and whether the shared one is."""
+    last = experts.n_experts if chosen is None else chosen.stop
+    first = 0 if chosen is None else chosen.start
+    return range(first, min(last, experts.n_routed)), last > experts.n_routed
 
 
 def separate_experts(

@@ -153,25 +153,36 @@ class Layout:
     experts: ExpertPlaces | None = None
     attention: Callable[[], Attention] | None = None
 
-    def block_shapes(self, prefix: str, layer: int) -> Shapes:
-        """Return the tensors of a layer that are read, below `prefix`, each with its shape."""
+    def block_shapes(self, prefix: str, layer: int, chosen: range | None = None) -> Shapes:
+        """Return the tensors of a layer that are read, below `prefix`, each with its shape.
+
+        Of a divided layer these are the tensors of `chosen` experts, or of all.
+        """
         experts = self.experts if self.architecture.is_divided(layer) else None
         matrices = (self.gate, self.in_, self.out) if experts is None else ()
-        shapes: Shapes = {} if experts is None else experts.shapes(prefix, self.architecture)
+        shapes: Shapes = (
+            {} if experts is None else experts.shapes(prefix, self.architecture, chosen)
+        )
         for place in (*matrices, self.pre_norm, self.post_norm):
             shapes |= place.shapes(prefix, self.architecture) if place else {}
         return shapes
 
-    def select_block(self, tensors: Mapping[str, Tensor], prefix: str, layer: int) -> LayerWeights:
+    def select_block(
+        self,
+        tensors: Mapping[str, Tensor],
+        prefix: str,
+        layer: int,
+        chosen: range | None = None,
+    ) -> LayerWeights:
         """Return a layer's MLP weights from the tensors that were read of it, below `prefix`.
 
-        Those of experts are copies, those of other layers views.
+        Those of experts, of all or the `chosen` ones, are copies, those of other layers views.
         """
         experts = self.architecture.experts
         if self.experts is None or experts is None or layer in experts.dense_layers:
             vectors = self._select_dense(tensors, prefix)
         else:
-            vectors = self.experts.select(tensors, prefix, experts)
+            vectors = self.experts.select(tensors, prefix, experts, chosen)
         return LayerWeights(
             **vectors,
             pre_norm=self.pre_norm.select_norm(tensors, prefix) if self.pre_norm else None,

@@ -46,7 +46,10 @@ class Batch:
         return self.source or self.to(torch.device("cpu"))
 
     def take_texts(self, rows: Int[Tensor, " rows"], width: int) -> Batch:
-        """Return some of the texts, given by their rows on the processor, and `width` positions."""
+        """Return some of the texts, given by their rows on the processor, and `width` positions.
+
+        They are no batch of the dataset any more, and have no number.
+        """
         host = self.on_host
         taken = Batch(host.token_ids[rows, :width], host.lengths[rows], host.ordinals[rows])
         return taken.to(self.token_ids.device)
@@ -71,7 +74,9 @@ def batch_tokens(device: torch.device) -> int:
     return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
 
 
-def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
+def pack_texts(
+    lengths: Sequence[int], max_tokens: int, short_context: int | None = None
+) -> list[NDArray[np.int64]]:
     """Return which texts form a batch together: of similar length, `max_tokens` tokens at most.
 
     The longest texts come first; one longer than `max_tokens` is a batch of its own. The texts of
@@ -81,12 +86,17 @@ def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64
     Args:
         lengths: the texts' lengths in tokens.
         max_tokens: tokens of a batch, padding included.
+        short_context: texts longer than this are in no batch with others, which they would change
+            (`Architecture.short_context`).
     """
-    longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    in_tokens = np.asarray(lengths, dtype=np.int64)
+    longest_first = np.argsort(-in_tokens, kind="stable")
+    n_long = 0 if short_context is None else int((in_tokens > short_context).sum())
     packed, start = [], 0
     while start < len(longest_first):
         width = max(1, lengths[longest_first[start]])
-        chosen = longest_first[start : start + max(1, max_tokens // width)]
+        end = start + max(1, max_tokens // width)
+        chosen = longest_first[start : min(end, n_long) if start < n_long else end]
         start += len(chosen)
         packed.append(np.sort(chosen))
     return packed
@@ -98,6 +108,8 @@ def make_batches(
     max_tokens: int,
     ordinals: NDArray[np.int64] | None = None,
     first: int = 0,
+    *,
+    short_context: int | None = None,
 ) -> Iterator[Batch]:
     """Yield batches of the texts that `pack_texts` puts together.
 
@@ -107,10 +119,11 @@ def make_batches(
         max_tokens: tokens of a batch, padding included.
         ordinals: the texts' places in their dataset; None counts from zero.
         first: the number of the first batch.
+        short_context: texts longer than this are in no batch with others.
     """
     text_ordinals = np.arange(len(token_ids)) if ordinals is None else ordinals
     in_order = np.argsort(text_ordinals, kind="stable")
-    packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens)
+    packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens, short_context)
     for number, members in enumerate(packed, start=first):
         chosen = in_order[members]
         width = max(1, max(len(token_ids[i]) for i in chosen))

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ingest.families.experts import ExpertPlaces
+from ingest.forward.transfers import copy_to
 from neurondb.errors import ModelError
 from neurondb.experts import Experts
 
@@ -30,12 +31,14 @@ class ExpertActivations:
     Attributes:
         expert: Its number; the shared one is the last.
         token: The tokens, ascending: text · positions + position.
+        token_on_host: The same on the processor.
         n_tokens: Tokens of the batch, padding included.
         weight: What the router multiplies the expert's output by; None for the shared expert.
     """
 
     expert: int
     token: Int[Tensor, " routed"]
+    token_on_host: Int[Tensor, " routed"]
     n_tokens: int
     weight: Float[Tensor, " routed"] | None
     gate: Float[Tensor, "routed neurons"]
@@ -107,15 +110,19 @@ class RunningExperts:
         """Return what transformers' eager code does, expert by expert."""
         module = self.module
         written = torch.zeros_like(hidden_states)
-        for expert in range(self.n_experts):
-            token, rank = (chosen == expert).nonzero(as_tuple=True)
+        # How many tokens an expert has, and with that its shapes, the processor must know: it waits
+        # for a GPU here, once a layer.
+        routes = _list_routes(chosen.cpu(), self.n_experts, chosen.device)
+        for expert, (token_on_host, token, rank) in enumerate(routes):
             weight = weights[token, rank]
             fused = self._apply(hidden_states[token], expert, "gate_up_proj")
             post = module._apply_gate(fused)
             if self._receivers:
                 gate, in_ = self._split(fused)
                 in_ = in_ + self._offset if self._offset else in_
-                one = ExpertActivations(expert, token, len(chosen), weight, gate, in_, post)
+                one = ExpertActivations(
+                    expert, token, token_on_host, len(chosen), weight, gate, in_, post
+                )
                 for receive in tuple(self._receivers):
                     receive(one)
             output = self._apply(post, expert, "down_proj") * weight[:, None]
@@ -126,3 +133,24 @@ class RunningExperts:
         matrix = getattr(self.module, name)[expert]
         bias = getattr(self.module, f"{name}_bias")[expert] if self.module.has_bias else None
         return nn.functional.linear(states, matrix.T if self.module.is_transposed else matrix, bias)
+
+
+class _Route(NamedTuple):
+    """The tokens of one expert, ascending, and which of each token's choices it is."""
+
+    token_on_host: Int[Tensor, " routed"]
+    token: Int[Tensor, " routed"]
+    rank: Int[Tensor, " routed"]
+
+
+def _list_routes(
+    chosen: Int[Tensor, "tokens k"], n_experts: int, device: torch.device
+) -> list[_Route]:
+    """Return each expert's tokens on a device, from the experts of each token on the processor."""
+    flat, n_choices = chosen.flatten(), chosen.shape[1]
+    order = flat.argsort(stable=True)
+    sizes = torch.bincount(flat, minlength=n_experts).tolist()
+    on_host = order // n_choices
+    parts = (on_host, copy_to(on_host, device), copy_to(order % n_choices, device))
+    by_expert = zip(*(part.split(sizes) for part in parts), strict=True)
+    return [_Route(*route) for route in by_expert]

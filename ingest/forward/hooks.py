@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ingest.families.architecture import Architecture
 from ingest.families.layout import Layout, Matrix
 from ingest.forward.experts import ExpertActivations, Receive, RunningExperts
+from ingest.forward.transfers import copy_to
 from neurondb.errors import ModelError
 
 Activations = Float[Tensor, "texts positions neurons"]
@@ -178,8 +179,9 @@ def hook_experts(
         gate, in_, post = (
             values.flatten(0, 1) for values in (activations.gate, activations.in_, activations.post)
         )
-        token = torch.arange(len(post), device=post.device)
-        receive(ExpertActivations(number, token, len(token), None, gate, in_, post))
+        on_host = torch.arange(len(post))
+        token = copy_to(on_host, post.device)
+        receive(ExpertActivations(number, token, on_host, len(post), None, gate, in_, post))
 
     with ExitStack() as stack:
         stack.enter_context(hook_points.routed.receive(receive))

@@ -115,7 +115,6 @@ class Forward:
         self._last_block = self._blocks[-1]
         norm = layout.final_norm
         self._final_norm = None if norm is None else self._decoder.get_submodule(norm.module)
-        self._short_rope = _short_rope(self._model.config.get_text_config())
 
     @property
     def model(self) -> Any:
@@ -169,7 +168,7 @@ class Forward:
 
     def split_batch(self, batch: Batch) -> list[Batch]:
         """Return the batches that the model must see one by one: of most, the batch itself."""
-        return [part for part, _ in _same_rope(batch, self._short_rope)]
+        return [part for part, _ in _same_rope(batch, self.architecture.short_context)]
 
     @contextmanager
     def explain_errors(self, batch: Batch) -> Iterator[None]:
@@ -190,7 +189,7 @@ class Forward:
         """
         self._check(batch)
         with self._explaining_memory_errors(batch):
-            for part, _ in _same_rope(batch, self._short_rope):
+            for part, _ in _same_rope(batch, self.architecture.short_context):
                 self._run(part, consumers)
 
     @torch.inference_mode()
@@ -202,7 +201,7 @@ class Forward:
         self._check(batch)
         part_logits: list[Tensor] = []
         with self._explaining_memory_errors(batch):
-            parts = _same_rope(batch, self._short_rope)
+            parts = _same_rope(batch, self.architecture.short_context)
             for part, _ in parts:
                 part_logits.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
             if part_logits[0].shape[:2] == batch.token_ids.shape:
@@ -302,19 +301,14 @@ def _end(*_: object) -> None:
     raise _PassEnded
 
 
-def _short_rope(config: Any) -> int | None:
-    """Return the length beyond which a batch gets other rotary frequencies (Phi-3's LongRoPE)."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") != "longrope":
-        return None
-    return int(rope["original_max_position_embeddings"])
-
-
 def _same_rope(batch: Batch, short: int | None) -> list[tuple[Batch, Int[Tensor, " texts"]]]:
-    """Split short texts from long where a long one would change them; with the rows of each."""
-    if short is None or batch.token_ids.shape[1] <= short:
+    """Split short texts from long where a long one would change them; with the rows of each.
+
+    A batch of either alone, as `make_batches` makes them, stays what it is, its number included.
+    """
+    long = batch.on_host.lengths > (batch.token_ids.shape[1] if short is None else short)
+    if short is None or batch.token_ids.shape[1] <= short or long.all():
         return [(batch, torch.arange(len(batch.lengths)))]
-    long = batch.on_host.lengths > short
     widths = (short, batch.token_ids.shape[1])
     rows_of = [chosen.nonzero().squeeze(1) for chosen in (~long, long)]
     parts = zip(rows_of, widths, strict=True)

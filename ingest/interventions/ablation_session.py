@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 import torch
 from sqlalchemy import Engine
 
+from ingest.executors import Executor, Listener
+from ingest.forward.devices import pick_dtype
 from ingest.forward.open_model import OpenModel, open_stored_model
+from ingest.interventions.ablation_pass import DividedRunner
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from ingest.interventions.changed_tokens import pick_changed_tokens
-from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import compute_results, count_bins, count_left_out
 from ingest.interventions.token_file import open_token_file
 from ingest.interventions.token_values import TokenValues
@@ -42,6 +44,8 @@ RUNS_AT_A_TIME: Final = 8
 short."""
 GROUP_SECONDS: Final = 30.0
 """How long the runs may take that are stored together. Each time costs a clean pass."""
+CLUSTER_GROUP_SECONDS: Final = 300.0
+"""The same on a cluster, where each task may have to load the model."""
 
 
 class RunPlan(NamedTuple):
@@ -106,6 +110,7 @@ class AblationSession:
         engine: The database, to be written to.
         model: The stored model.
         opened: Its checkpoint, and where and in which precision it runs.
+        executor: Runs it, on the devices that were asked for; `opened` has the first of them.
         texts: The texts that it runs over, tokenised.
         progress: Shows how far runs are, and notes on texts that are cut.
     """
@@ -113,6 +118,7 @@ class AblationSession:
     engine: Engine
     model: Model
     opened: OpenModel
+    executor: Executor
     texts: TokenTexts
     progress: Progress
 
@@ -122,7 +128,7 @@ class AblationSession:
         engine: Engine,
         model: Model,
         texts: TextsRequest,
-        machine: tuple[str, str],
+        machine: tuple[Executor, str],
         progress: Progress,
         *,
         experts: bool = True,
@@ -133,7 +139,7 @@ class AblationSession:
             engine: The database, to be written to.
             model: The stored model.
             texts: The dataset to read, and how much of it.
-            machine: The requested device and dtype.
+            machine: What runs the model, and the requested dtype.
             progress: Gets a note where texts are cut.
             experts: Whether what is to be done can be done with a mixture of experts.
 
@@ -144,7 +150,11 @@ class AblationSession:
             LackingModelError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            opened = open_stored_model(connection, model, *machine, experts=experts)
+            stored = open_stored_model(connection, model, experts=experts)
+        executor, dtype = machine
+        device = torch.device(executor.devices[0])
+        dtype_there = pick_dtype(dtype, device, stored.checkpoint.config)
+        opened = OpenModel(stored.checkpoint, device, dtype_there)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
         token_texts = read_texts(engine, texts, tokenizer, opened.architecture, progress.note)
@@ -155,14 +165,12 @@ class AblationSession:
                 f"{token_texts.n_truncated} of {len(token_texts.token_ids)} texts cut at "
                 f"{token_texts.max_len} tokens ({option('max_len')}, and the model's context)"
             )
-        return cls(engine, model, opened, token_texts, progress)
+        return cls(engine, model, opened, executor, token_texts, progress)
 
     @cached_property
-    def runner(self) -> InterventionRunner:
-        """The model, loaded when the first run needs it."""
-        return InterventionRunner(
-            self.opened.load(), self.texts.token_ids, skip_bos=self.texts.skip_bos
-        )
+    def runner(self) -> DividedRunner:
+        """The model, loaded where it runs when the first run needs it."""
+        return DividedRunner(self.opened, self.texts, self.executor)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -207,8 +215,9 @@ class AblationSession:
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
             file = stack.enter_context(open_token_file(options.save_tokens))
-            for group in _groups(pending):
-                values = self.runner.run([built[i].intervention for i in group], advance)
+            listener = Listener(advance, self.progress)
+            for group in _groups(pending, cluster=not self.executor.shares_files):
+                values = self.runner.run([built[i].intervention for i in group], listener)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of
@@ -275,15 +284,16 @@ class AblationSession:
         return RunOutcome(stored, is_new=False, difference=difference)
 
 
-def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
+def _groups(pending: Sequence[int], *, cluster: bool) -> Iterator[Sequence[int]]:
     """Yield the runs to do together next, as many as those before them show to take not long."""
     remaining, size = pending, RUNS_AT_A_TIME
+    most_seconds = CLUSTER_GROUP_SECONDS if cluster else GROUP_SECONDS
     while remaining:
         group, remaining = remaining[:size], remaining[size:]
         started = time.perf_counter()
         yield group
         seconds_a_run = (time.perf_counter() - started) / len(group)
-        size = max(RUNS_AT_A_TIME, int(GROUP_SECONDS / max(seconds_a_run, 1e-6)))
+        size = max(RUNS_AT_A_TIME, int(most_seconds / max(seconds_a_run, 1e-6)))
 
 
 def _difference(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.ablation_pass import DividedRunner
 from ingest.interventions.token_values import TokenValues
 from neurondb.atomic import open_atomic
 from neurondb.errors import IngestError
@@ -32,7 +32,7 @@ class TokenFile:
         self,
         run_id: int,
         baseline_of: int | None,
-        runner: InterventionRunner,
+        runner: DividedRunner,
         values: TokenValues,
         run: int,
     ) -> None:

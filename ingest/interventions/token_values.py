@@ -39,6 +39,10 @@ class TokenPlaces:
         places: NDArray[np.int64] = self.starts[ordinals[texts]] + positions - self.first_position
         return places
 
+    def select_counted(self, token_ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return those of all texts' tokens that count, in the order of their places."""
+        return np.concatenate([ids[self.first_position :] for ids in token_ids])
+
     def has_next(self) -> NDArray[np.bool_]:
         """Tell of each token whether there is one after it in its text."""
         has_next_token = np.ones(self.n_tokens, dtype=np.bool_)
@@ -73,6 +77,10 @@ class TokenValues:
     def put(self, run: int, places: NDArray[np.int64], metrics: Float[Tensor, "m tokens"]) -> None:
         """Store the metrics of the tokens at `places` of a run."""
         self._values[run][:, places] = metrics.cpu().numpy()
+
+    def put_runs(self, places: NDArray[np.int64], metrics: NDArray[np.float32]) -> None:
+        """Store the metrics of the tokens at `places` of every run: runs × metrics × tokens."""
+        self._values[:, :, places] = metrics
 
     def read_tokens(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
         """Return the metrics of the tokens at `places` of a run."""

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 from sqlalchemy import Connection, Engine, select
 
+from ingest.executors.choosing import choose_executor
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunOutcome, RunPlan
 from ingest.text.datasets import read_dataset
 from neurondb import migrate
@@ -34,7 +35,10 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         NeuronDBError: one line on what was wrong; nothing is half-written.
     """
     started = time.perf_counter()
-    with open_for_writing(request.database) as engine:
+    with (
+        open_for_writing(request.database) as engine,
+        closing(choose_executor(request.executor, request.device, float64=True)) as executor,
+    ):
         with transaction(engine) as connection:
             model = find_model(connection, request.model)
         neurons = select_neurons(engine, model, request.selection, request.seed)
@@ -43,7 +47,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         request.treatment.check(gated=model.gated)
         seeds = range(request.seed, request.seed + request.baseline)
         plans = plan_with_baselines(engine, model, neurons, [request.treatment], seeds)
-        machine = (request.device, request.dtype)
+        machine = (executor, request.dtype)
         session = AblationSession.open(engine, model, request.texts, machine, progress)
         store_named(engine, neurons.record)
         again = request.save_tokens is not None
@@ -120,14 +124,19 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
             plans = [_plan(connection, original, None)]
             plans += [_plan(connection, baseline, 0) for baseline in baselines]
             texts = _texts(connection, original, request)
-        machine = (
-            request.device or original.device or "auto",
-            request.dtype or original.dtype or "auto",
-        )
-        session = AblationSession.open(engine, model, texts, machine, progress)
+        device = request.device or _choose_device(original, request.executor)
         options = RunOptions(again=True, save_tokens=request.save_tokens)
-        outcomes = session.run_plans(plans, options)
+        with closing(choose_executor(request.executor, device, float64=True)) as executor:
+            machine = (executor, request.dtype or original.dtype or "auto")
+            session = AblationSession.open(engine, model, texts, machine, progress)
+            outcomes = session.run_plans(plans, options)
     return make_ablation_report(plans, outcomes, started)
+
+
+def _choose_device(run: AblationRun, executor: str) -> str:
+    """Return the device of a stored run; where others hand devices out, only its kind."""
+    device = run.device or "auto"
+    return device if executor == "local" else device.partition(":")[0]
 
 
 def _check(run: AblationRun) -> None:

@@ -1,19 +1,25 @@
 """The job `ablate-each`: one intervention for each neuron of a set (METHODS §6).
 
 Neurons are run in parts, each over all texts, and a part is stored whole: a run that was
-interrupted goes on behind the last one.
+interrupted goes on with those that are not stored.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
+from ingest.executors import Listener
+from ingest.executors.choosing import choose_executor
 from ingest.forward import batch_tokens
 from ingest.interventions.building import build_intervention
-from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
+from ingest.interventions.hooks import Intervention
+from ingest.interventions.single_neuron.effects import Effects
+from ingest.interventions.single_neuron.effects_pass import EffectsPass, run_effects_pass
 from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_runs
 from ingest.jobs.ablate import open_for_writing
 from neurondb.contracts.progress import Advance, Progress
@@ -41,8 +47,11 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         NeuronDBError: one line on what was wrong; parts that are finished stay.
     """
     started = time.perf_counter()
-    with open_for_writing(request.database) as engine:
-        runs = open_single_neuron_runs(engine, request, SINGLE_NEURON, progress)
+    with (
+        open_for_writing(request.database) as engine,
+        closing(choose_executor(request.executor, request.device, float64=True)) as executor,
+    ):
+        runs = open_single_neuron_runs(engine, request, SINGLE_NEURON, executor, progress)
         ids = runs[0].neurons.neuron_ids
         with transaction(engine) as connection:
             pending = [
@@ -73,22 +82,26 @@ def _carry_out(
     total = len(runs[0].neurons.neuron_ids) * len(runs)
     done = total - sum(map(len, pending))
     unit = "neurons" if len(runs) == 1 else "neurons × conditions"
+    size = batch_tokens(session.opened.device)
+    compute = EffectsPass(session.opened, texts.token_ids, texts.skip_bos, request.metrics, size)
+    parts = [
+        (run, part)
+        for run, neuron_ids in zip(runs, pending, strict=True)
+        for part in split_neurons(neuron_ids, run, n_tokens)
+    ]
+    interventions = _build(engine, parts)
+    left = Counter(run.run_id for run, _ in parts)
     with progress.stage("one neuron at a time", total, unit, done=done) as advance:
-        runner = SingleNeuronRunner(
-            session.opened.load(),
-            texts.token_ids,
-            skip_bos=texts.skip_bos,
-            metrics=request.metrics,
-        )
-        counter = _WholeNeurons(advance, sum(map(len, texts.token_ids)))
-        for run, neuron_ids in zip(runs, pending, strict=True):
-            for part in split_neurons(neuron_ids, run, n_tokens):
-                started = time.perf_counter()
-                effects = _effects(engine, run, runner, part, counter)
-                seconds = time.perf_counter() - started
-                values = _by_metric(request.metrics, effects)
-                store_effects(engine, run.run_id, SINGLE_NEURON, part, values, seconds)
-            finish_run(engine, run.run_id, SINGLE_NEURON)
+        counted = _WholeNeurons(advance, sum(map(len, texts.token_ids)))
+        listener = Listener(counted, progress)
+        found = run_effects_pass(compute, interventions, session.executor, listener)
+        for place, effects, seconds in found:
+            run, part = parts[place]
+            values = _by_metric(request.metrics, effects)
+            store_effects(engine, run.run_id, SINGLE_NEURON, part, values, seconds)
+            left[run.run_id] -= 1
+            if not left[run.run_id]:
+                finish_run(engine, run.run_id, SINGLE_NEURON)
 
 
 class _WholeNeurons:
@@ -99,7 +112,7 @@ class _WholeNeurons:
         self._n_tokens = n_tokens
         self._partial = 0
 
-    def __call__(self, n: int) -> None:
+    def __call__(self, n: int, detail: str = "") -> None:
         n_whole, self._partial = divmod(self._partial + n, self._n_tokens)
         if n_whole:
             self._advance(n_whole)
@@ -122,17 +135,17 @@ def split_neurons(
         start = end
 
 
-def _effects(
-    engine: Engine,
-    opened: SingleNeuronRun,
-    runner: SingleNeuronRunner,
-    part: NDArray[np.int64],
-    counted: _WholeNeurons,
-) -> Effects:
+def _build(
+    engine: Engine, parts: Sequence[tuple[SingleNeuronRun, NDArray[np.int64]]]
+) -> list[Intervention]:
+    """Return what is done to the neurons of each part, with the values that their run has."""
     with transaction(engine) as connection:
-        means = opened.built.means_dataset_id
-        built = build_intervention(connection, opened.model, part, opened.treatment, means)
-    return runner.run(built.intervention, counted)
+        return [
+            build_intervention(
+                connection, run.model, neurons, run.treatment, run.built.means_dataset_id
+            ).intervention
+            for run, neurons in parts
+        ]
 
 
 def _by_metric(

@@ -4,10 +4,12 @@ Source: weakening-neurons §4, Figure 5 and Figures 14–21.
 """
 
 import time
+from contextlib import closing
 
 import numpy as np
 from sqlalchemy import Engine
 
+from ingest.executors.choosing import choose_executor
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunPlan
 from ingest.jobs.ablate import make_ablation_report, open_for_writing, plan_with_baselines
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
@@ -28,13 +30,16 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
         NeuronDBError: one line on what was wrong; finished runs stay, and are skipped next time.
     """
     started = time.perf_counter()
-    with open_for_writing(request.database) as engine:
+    with (
+        open_for_writing(request.database) as engine,
+        closing(choose_executor(request.executor, request.device, float64=True)) as executor,
+    ):
         with transaction(engine) as connection:
             model = find_model(connection, request.model)
         for treatment in request.treatments:
             treatment.check(gated=model.gated)
         plans = _plans(engine, model, request, progress)
-        machine = (request.device, request.dtype)
+        machine = (executor, request.dtype)
         session = AblationSession.open(engine, model, request.texts, machine, progress)
         outcomes = session.run_plans(plans, RunOptions(request.force))
     return make_ablation_report(plans, outcomes, started)

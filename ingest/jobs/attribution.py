@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 from jaxtyping import Float
 
+from ingest.executors.choosing import choose_executor
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_runs
 from ingest.jobs.ablate import open_for_writing
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
+from neurondb.errors import UsageError
 from neurondb.reading.effects import ATTRIBUTION, list_done_neurons
+from neurondb.spelling import option
 from neurondb.writing.effects import finish_run, store_effects
 from neurondb.writing.rows import transaction
 
@@ -25,8 +29,16 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         NeuronDBError: one line on what was wrong.
     """
     started = time.perf_counter()
-    with open_for_writing(request.database) as engine:
-        runs = open_single_neuron_runs(engine, request, ATTRIBUTION, progress)
+    if request.executor != "local" or "," in request.device:
+        raise UsageError(
+            f"an attribution takes one pass over the texts, on one device; leave out "
+            f"{option('executor')}, and the list in {option('device')}"
+        )
+    with (
+        open_for_writing(request.database) as engine,
+        closing(choose_executor(request.executor, request.device, float64=True)) as executor,
+    ):
+        runs = open_single_neuron_runs(engine, request, ATTRIBUTION, executor, progress)
         ids = runs[0].neurons.neuron_ids
         with transaction(engine) as connection:
             done = [

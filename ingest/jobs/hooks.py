@@ -28,8 +28,10 @@ from neurondb.reading.texts import find_dataset_by_name
 
 LensHook = tuple[str, Callable[..., Tensor | None]]
 """A hook point's name and the function at it, as TransformerLens' `run_with_hooks` takes them."""
-_WRAPPED = ("_model", "original_model", "model")
-"""Where libraries keep the module that transformers made: nnsight, TransformerLens' bridge."""
+_WRAPPED = ("_module", "_model", "original_model", "model")
+"""Where libraries keep the module that transformers made.
+
+They are nnsight (before version 0.7 too) and TransformerLens' bridge."""
 
 
 @contextmanager
@@ -38,11 +40,11 @@ def hook_module(request: HooksRequest, module: Any) -> Iterator[None]:
 
     Args:
         request: The neurons, and what is done to them.
-        module: The model as transformers made it, or what nnsight's `LanguageModel` and
+        module: The model as transformers made it, or what nnsight's `TransformersModel` and
             TransformerLens' bridge wrap around one.
 
     Raises:
-        UsageError: when it is no such model.
+        UsageError: when it is no such model, or one whose weights are not loaded yet.
         ModelError: when it is another one than the database's, by its shape or by its weights.
         LackingModelError: when a gate is asked for that the model has not.
         IngestError: when means are asked for that are not stored, or the checkpoint, against which
@@ -118,11 +120,21 @@ def _unwrap(module: Any) -> Any:
     candidates = [module, *(getattr(module, name, None) for name in _WRAPPED)]
     for candidate in candidates:
         if isinstance(candidate, nn.Module) and hasattr(candidate, "get_decoder"):
+            _refuse_unloaded(module, candidate)
             return candidate
     raise UsageError(
         f"{type(module).__name__} is no model that hooks can be put on: give a language model of "
-        "transformers, or use lens_hooks for TransformerLens"
+        "transformers, or use make_lens_hooks for TransformerLens"
     )
+
+
+def _refuse_unloaded(module: Any, running: nn.Module) -> None:
+    """Refuse a model whose weights nnsight reads only when it first runs, into another module."""
+    if any(weights.is_meta for weights in running.parameters()):
+        raise UsageError(
+            f"the weights of this {type(module).__name__} are not loaded yet: call its dispatch(), "
+            "or make it with dispatch=True"
+        )
 
 
 def _refuse_other_shape(model: Model, running: Architecture) -> None:

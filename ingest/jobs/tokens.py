@@ -104,7 +104,7 @@ def _decoded(
             n_decoded = int((raw_in != 0).any(1).sum())
             if has_anchors and all(len(of_side.neuron) == n_decoded for of_side in anchors):
                 for i, side in enumerate(sides):
-                    decoded[:, :, i, layer] = decode_from_anchors(
+                    decoded[:, :, i, layer, : len(raw_in)] = decode_from_anchors(
                         side * raw_in, unembed, tokens, anchors[i]
                     )
             else:
@@ -113,7 +113,7 @@ def _decoded(
                     if token_unembed is None
                     else token_unembed
                 )
-                decoded[:, :, :, layer] = decode_tokens(
+                decoded[:, :, :, layer, : len(raw_in)] = decode_tokens(
                     raw_in, token_unembed, rows.to_places(tokens), sides
                 )
             advance(1)

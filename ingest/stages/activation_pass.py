@@ -8,7 +8,7 @@ over all batches comes to, to the last bit, in whatever order (METHODS §5).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,7 +33,7 @@ from ingest.stages.expert_summaries import find_layer, list_numbers, make_summar
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.summariser import Summariser
-from ingest.text.corpus import choose_shard_batches
+from ingest.text.batch_division import choose_shard_batches
 from neurondb.contracts.progress import Progress
 
 Summaries = dict[int, LayerSummary]
@@ -47,20 +47,26 @@ class PassPart:
         batches: The batches, on the processor, in the order of their numbers.
         state: The file that keeps how far the part is; None where none is kept.
         keep: Whether its end is kept too, for parts that are not finished yet.
+        n_told: Tokens of it that are told to be done already, before it is begun.
     """
 
     batches: Sequence[Batch]
     state: Path | None
     keep: bool = False
+    n_told: int = 0
 
     @property
     def n_tokens(self) -> int:
         """Tokens of its batches."""
         return sum(batch.n_tokens for batch in self.batches)
 
-    def count_done(self, layers: Sequence[int]) -> int:
-        """Return how many of its tokens an earlier run has done."""
+    def tell(self, layers: Sequence[int]) -> PassPart:
+        """Return the part with the number of its tokens that an earlier run has done."""
         n_batches = InterruptedPass(self.state).count_batches(layers)
+        return replace(self, n_told=self.count_tokens(n_batches))
+
+    def count_tokens(self, n_batches: int) -> int:
+        """Return how many tokens its first batches have."""
         return sum(batch.n_tokens for batch in self.batches[:n_batches])
 
 
@@ -128,6 +134,8 @@ class ActivationPass:
         interrupted = InterruptedPass(part.state)
         numbers = list_numbers(opened.architecture, self.layers)
         n_done = interrupted.count_batches(list(numbers))
+        if (n_more := part.count_tokens(n_done) - part.n_told) > 0:
+            worker.advance(n_more)  # of a worker that died, and had saved them
         if n_done == len(part.batches):  # a part that was finished when another one was not
             return interrupted.load(dict.fromkeys(numbers, torch.device("cpu")))
         # Loaded first: meanwhile the sums are compiled.

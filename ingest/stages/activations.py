@@ -85,6 +85,10 @@ def identify_summary(
     session: Session, settings: Mapping[str, object], stored: StoredTexts
 ) -> dict[str, object]:
     """Return everything that a summary depends on: its identity in files."""
+    short = session.architecture.short_context
+    lengths = (len(ids) for ids in stored.corpus.tokenization.token_ids)
+    # Once such texts shared batches with others: what was counted so is not gone on with.
+    apart = {} if short is None or max(lengths) <= short else {"short_context": short}
     return {
         "fingerprint": session.fingerprint,
         "texts": stored.corpus.dataset.fingerprint,
@@ -94,6 +98,7 @@ def identify_summary(
         "batch_tokens": batch_tokens(session.worker_device),
         "device": session.worker_device.type,
         "version": __version__,
+        **apart,
     }
 
 
@@ -121,11 +126,12 @@ def _summarising(
             state.forget()
     compute = _make_pass(session, layers, stored)
     numbers = list(list_numbers(session.architecture, layers))
+    parts = [part.tell(numbers) for part in parts]
     stage = session.progress.stage(
         "activations",
         sum(part.n_tokens for part in parts),
         "tokens",
-        done=sum(part.count_done(numbers) for part in parts),
+        done=sum(part.n_told for part in parts),
     )
     with stage as advance:
         summaries = merge_parts(found for _, found in session.compute(compute, parts, advance))
@@ -147,6 +153,7 @@ def _divide(
             batch_tokens(session.worker_device),
             corpus.ordinals,
             corpus.first_batch,
+            short_context=session.architecture.short_context,
         )
     )
     n_parts = min(n_workers, len(batches))

@@ -7,13 +7,12 @@ those of all layers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any
 
 import numpy as np
 
 from ingest.activations.summary import LayerSummary
 from ingest.families.architecture import Architecture
+from ingest.stages.joined_records import join_records
 from neurondb.contracts.activations import ActivationsRecord, RoutingRecord
 
 
@@ -68,7 +67,7 @@ def join_summaries(
     records = [summary.record() for summary in of_layer]
     if not architecture.is_divided(layer):
         return records[0], None
-    return _join(records), _describe_routing(architecture, of_layer)
+    return join_records(records), _describe_routing(architecture, of_layer)
 
 
 def _describe_routing(
@@ -86,19 +85,3 @@ def _describe_routing(
     # Every token is routed to so many experts.
     n_all = int(n_tokens[: experts.n_routed].sum()) // experts.per_token
     return RoutingRecord(n_tokens, n_all, mean)
-
-
-def _join(parts: Sequence[Any]) -> Any:
-    """Return records of the same form as one, the neurons of the first in front."""
-    first = parts[0]
-    if first is None:
-        return None
-    if isinstance(first, np.ndarray):
-        return np.concatenate(parts)
-    if isinstance(first, Mapping):
-        return {key: _join([part[key] for part in parts]) for key in first}
-    assert is_dataclass(first)
-    kind: Any = type(first)
-    return kind(
-        **{field.name: _join([getattr(p, field.name) for p in parts]) for field in fields(first)}
-    )

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ingest.stages import logit_effects
+from ingest.stages.joined_records import join_records
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector, normalise_rows
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import PropertyEffects
-from ingest.weights.preprocess import preprocess_neurons, preprocess_unembedding
+from ingest.weights.preprocess import preprocess_unembedding
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import TokenPropertiesRecord
 from neurondb.writing.ledger import WHOLE_MODEL, Step
@@ -77,10 +78,8 @@ def _store_effects(
     with session.progress.stage("token properties", len(steps), "layers") as advance:
         for step in steps:
             started = time.perf_counter()
-            vectors = preprocess_neurons(
-                session.read_layer(step.layer), session.architecture, session.choices
-            )
-            record = effects.compute(vectors.out)
+            parts = [effects.compute(part.out) for part in session.read_vectors(step.layer)]
+            record = join_records(parts)
             with session.finishing(step, time.perf_counter() - started) as writer:
                 write_property_effects(writer, step.layer, record, ids)
             advance(1)

@@ -6,7 +6,7 @@ a batch did not add, because it took more room than was made or overflowed in fl
 running the model over it once more.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Final, NamedTuple
 
@@ -16,14 +16,14 @@ from torch import Tensor
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
 from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.reduction import Activation
-from ingest.activations.routed import pack_routed, sum_weights
+from ingest.activations.routed import pack_routed, select_counted, sum_weights
 from ingest.activations.summary import LayerSummary
 from ingest.activations.unsettled import Missing, Unsettled
 from ingest.families.architecture import Architecture
 from ingest.forward import Batch, Forward, MLPActivations
 from ingest.forward.experts import ExpertActivations
 from ingest.forward.transfers import HostCopies
-from ingest.stages.expert_summaries import list_neurons, number_summaries
+from ingest.stages.expert_summaries import find_layer, list_neurons, number_summaries
 from ingest.stages.forward_share import ForwardShare
 
 BEHIND: Final = 1
@@ -103,30 +103,40 @@ class Summariser:
             self._add(batch, layer, activations)
 
     def consume_expert(self, batch: Batch, layer: int, activations: ExpertActivations) -> None:
-        """Add what one expert of a layer did on the tokens of a batch that were routed to it.
-
-        A GPU is waited for: how many tokens these are is known to it alone.
-        """
-        assert self._architecture is not None
+        """Add what one expert of a layer did on the tokens of a batch that were routed to it."""
         with nullcontext() if self._share is None else self._share.time_consumers():
-            counted = self._count(batch, activations.post.device)
-            packed, of_packed = pack_routed(counted, activations)
-            number = number_summaries(self._architecture, layer)[activations.expert]
-            neurons = list_neurons(self._architecture, layer)[activations.expert]
+            number, sign = self.find_expert(layer, activations.expert)
             summary = self._summaries[number]
-            summary.add(packed, of_packed, self._signs[layer][neurons], self._activation)
-            weight = sum_weights(counted.counted, activations)
+            counted = self._count(batch, summary.device)
+            routed = select_counted(counted, activations)
+            self._add_to(number, *pack_routed(counted, routed), sign)
+            weight = sum_weights(routed).to(summary.device)
             before = summary.router_weight
             summary.router_weight = weight if before is None else before + weight
 
+    def find_expert(self, layer: int, expert: int) -> tuple[int, Tensor]:
+        """Return the number of an expert's summary, and its neurons' signs."""
+        assert self._architecture is not None
+        neurons = list_neurons(self._architecture, layer)[expert]
+        return number_summaries(self._architecture, layer)[expert], self._signs[layer][neurons]
+
+    def find_layer(self, number: int) -> int:
+        """Return the layer of a summary."""
+        return number if self._architecture is None else find_layer(self._architecture, number)
+
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        summary = self._summaries[layer]
-        counted = self._count(batch, summary.device)
-        inputs = (activations.to(summary.device), self._signs[layer], self._activation)
+        counted = self._count(batch, self._summaries[layer].device)
+        self._add_to(layer, counted, activations, self._signs[layer])
+
+    def _add_to(
+        self, number: int, counted: CountedBatch, activations: MLPActivations, sign: Tensor
+    ) -> None:
+        summary = self._summaries[number]
+        inputs = (activations.to(summary.device), sign, self._activation)
         if summary.device.type == "cpu":
             summary.add(counted, *inputs)
         else:
-            self._added.append((layer, summary.add_without_waiting(counted, *inputs)))
+            self._added.append((number, summary.add_without_waiting(counted, *inputs)))
 
     def _count(self, batch: Batch, device: torch.device) -> CountedBatch:
         """Return the batch with its tokens counted, on a device: once for all of its layers."""
@@ -146,25 +156,39 @@ class Summariser:
     def _settle(self, forward: Forward, *, everything: bool) -> None:
         for added, (reports,) in self._reports.take(everything=everything):
             batches: dict[int, _Again] = {}
-            for (layer, unsettled), report in zip(added, reports.tolist(), strict=True):
-                found = self._summaries[layer].settle(unsettled, report)
+            for (number, unsettled), report in zip(added, reports.tolist(), strict=True):
+                found = self._summaries[number].settle(unsettled, report)
                 if found is not None:
                     batch = unsettled.batch.batch
                     key = id(batch.on_host)  # on several devices it is copied from one
                     again = batches.setdefault(key, _Again(batch, self, {}))
-                    again.missing[layer] = found
+                    again.missing[number] = found
             for again in batches.values():
                 forward.run(again.batch.to(forward.device), [again])
 
     def complete(self, layer: int, missing: Missing, activations: MLPActivations) -> None:
         """Add what is missing of a batch, from a layer's activations on it."""
-        summary = self._summaries[layer]
-        inputs = (activations.to(summary.device), self._signs[layer], self._activation)
-        summary.complete(missing, *inputs)
+        self._complete(layer, missing, activations, self._signs[layer])
+
+    def complete_expert(
+        self, batch: Batch, layer: int, missing: Mapping[int, Missing], found: ExpertActivations
+    ) -> None:
+        """Add what is missing of a batch in an expert's summary, if anything is."""
+        number, sign = self.find_expert(layer, found.expert)
+        if number in missing:
+            counted = self._count(batch, self._summaries[number].device)
+            _, activations = pack_routed(counted, select_counted(counted, found))
+            self._complete(number, missing[number], activations, sign)
+
+    def _complete(
+        self, number: int, missing: Missing, activations: MLPActivations, sign: Tensor
+    ) -> None:
+        summary = self._summaries[number]
+        summary.complete(missing, activations.to(summary.device), sign, self._activation)
 
 
 class _Again(NamedTuple):
-    """A batch that the model runs over once more for what some layers lack: a `Consumer`."""
+    """A batch that the model runs over once more for what some summaries lack: a `Consumer`."""
 
     batch: Batch
     summariser: Summariser
@@ -172,7 +196,10 @@ class _Again(NamedTuple):
 
     @property
     def layers(self) -> Collection[int]:
-        return self.missing
+        return {self.summariser.find_layer(number) for number in self.missing}
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         self.summariser.complete(layer, self.missing[layer], activations)
+
+    def consume_expert(self, batch: Batch, layer: int, activations: ExpertActivations) -> None:
+        self.summariser.complete_expert(batch, layer, self.missing, activations)

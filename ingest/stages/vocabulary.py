@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.forward.runtime import use_threads_for
 from ingest.stages.background_writer import write_in_background
+from ingest.stages.joined_records import join_records
+from ingest.stages.layer_storing import divide_storing, finish_layer
 from ingest.stages.lm_head_sides import add_missing_side, describe_sides
 from ingest.stages.properties import store_property_effects
 from ingest.stages.session import Session
@@ -51,14 +54,13 @@ def _store_projections(
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
-        def store(found: tuple[int, tuple[VocabularyRecord, float]]) -> None:
-            place, (record, seconds) = found
-            with session.finishing(steps[place], seconds) as writer:
-                write_vocabulary(writer, steps[place].layer, record)
+        def store(found: tuple[int, Any]) -> None:
+            place, outcome = found
+            finish_layer(session, steps[place], outcome, write_vocabulary)
             advance(1)
 
         with write_in_background(store) as put:  # a layer is written while the next is computed
-            for found in session.compute(compute, [step.layer for step in steps]):
+            for found in session.compute(divide_storing(session, compute, write_vocabulary), steps):
                 put(found)
 
 
@@ -82,14 +84,21 @@ class VocabularyProjection:
     _null_space: Tensor | None = field(default=None, repr=False)
 
     def __call__(self, layer: int, worker: Worker) -> tuple[VocabularyRecord, float]:
-        """Read a layer and project it; CheckpointError where something cannot be read."""
+        """Read a layer and project it; CheckpointError where something cannot be read.
+
+        A layer of experts is read and projected some experts at a time.
+        """
         started = time.perf_counter()
-        projector, null_space = self._prepare(find_exact_device(worker.device))
-        weights = self.opened.checkpoint.read_layer(layer).to(find_exact_device(worker.device))
-        vectors = preprocess_neurons(weights, self.opened.architecture, self.choices)
-        record = projector.project(vectors, weights.in_.float())
-        record = replace(record, null_share=compute_null_share(vectors.out, null_space))
-        return record, time.perf_counter() - started
+        device = find_exact_device(worker.device)
+        projector, null_space = self._prepare(device)
+        parts = []
+        for weights in self.opened.checkpoint.read_parts(layer):
+            part = weights.to(device)
+            vectors = preprocess_neurons(part, self.opened.architecture, self.choices)
+            record = projector.project(vectors, part.in_.float())
+            null_share = compute_null_share(vectors.out, null_space)
+            parts.append(replace(record, null_share=null_share))
+        return join_records(parts), time.perf_counter() - started
 
     def _prepare(self, device: torch.device) -> tuple[Projector, Tensor]:
         """Return what every layer is projected with, read at the first."""

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from ingest.executors import Worker
 from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
+from ingest.stages.layer_storing import divide_storing, finish_layer
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
@@ -51,13 +52,13 @@ def run_weights_stage(session: Session) -> None:
     sampling = Sampling(_choose_seed(session), session.request.exact_baselines)
     settings = session.preprocessing | {"seed": sampling.seed, "exact_baselines": sampling.exact}
     steps = session.select_pending(Step("weights", n, settings) for n in session.layers)
-    compute = WeightsAnalysis(session.opened, session.choices, sampling)
+    analysis = WeightsAnalysis(session.opened, session.choices, sampling)
+    # Layers take turns: with each the model's neighbours are forgotten, whatever layer they are of.
+    compute = divide_storing(session, analysis, write_weights, turn="weights")
     with session.progress.stage("weights", len(steps), "layers") as advance:
-        for place, (record, seconds) in session.compute(compute, [step.layer for step in steps]):
-            step = steps[place]
-            with session.finishing(step, seconds) as writer:
-                write_weights(writer, step.layer, record)
-            _classify(session, step.layer)
+        for place, outcome in session.compute(compute, steps):
+            finish_layer(session, steps[place], outcome, write_weights)
+            _classify(session, steps[place].layer)
             advance(1)
     for layer in set(session.layers) - {step.layer for step in steps}:
         _classify(session, layer)  # analysed by an earlier run, perhaps at other thresholds

@@ -1,6 +1,6 @@
 """A dataset as one model reads it: its texts and their token ids, checked before work begins."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import pack_texts
+from ingest.text.batch_division import choose_shard_batches, count_places
 from ingest.text.datasets import read_dataset, read_sample, take_first_texts
 from ingest.text.sampling import SampleRequest, Tell
 from ingest.text.tokenizer import Tokenizer, tokenize
@@ -63,13 +64,9 @@ def read_corpus(
     if request.max_tokens is not None:
         dataset = _first_tokens(dataset, tokenization, request.max_tokens)
         tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    packed = pack_texts([len(ids) for ids in tokenization.token_ids], max_tokens)
-    widths = [
-        max((len(tokenization.token_ids[text]) for text in batch), default=0) for batch in packed
-    ]
-    chosen = choose_shard_batches(
-        [len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard
-    )
+    lengths = [len(ids) for ids in tokenization.token_ids]
+    packed = pack_texts(lengths, max_tokens, architecture.short_context)
+    chosen = choose_shard_batches(count_places(lengths, packed), request.shard)
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
     return Corpus(dataset, tokenization, ordinals, chosen.start)
 
@@ -97,39 +94,6 @@ def _describe_sample(sample: TextSample) -> str:
         f"drew {sample.n_texts:,} of {sample.n_source_texts:,} texts, {sample.n_tokens:,} tokens "
         f"({option('seed')} {sample.seed})"
     )
-
-
-def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
-    """Return the numbers of a shard's batches, a run of them; of all batches without a shard.
-
-    A shard has whole batches, so that it computes the very bits that a run over all texts would,
-    and successive ones, so that few nodes of the summation tree are left to store. The cuts divide
-    the tokens, padding included, on which the time depends, as evenly as whole batches allow.
-
-    Args:
-        places: tokens of each batch, padding included.
-        shard: its number, from 1, and how many there are.
-
-    Raises:
-        TextError: when the shard is empty.
-    """
-    n_batches = len(places)
-    if shard is None:
-        return range(n_batches)
-    number, n_shards = shard
-    if number > n_batches:
-        raise TextError(
-            f"shard {number}/{n_shards} is empty: the dataset's texts make "
-            f"{n_batches} batch{'es' * (n_batches != 1)}; divide it into no more shards"
-        )
-    if n_shards >= n_batches:
-        return range(number - 1, number)
-    before = np.concatenate([[0], np.cumsum(places)])
-    cuts = [0]
-    for cut in range(1, n_shards):
-        nearest = int(np.abs(before - before[-1] * cut / n_shards).argmin())
-        cuts.append(min(max(nearest, cuts[-1] + 1), n_batches - n_shards + cut))
-    return range(*[*cuts, n_batches][number - 1 : number + 1])
 
 
 def _first_tokens(

@@ -8,9 +8,11 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 
+from neurondb.api.database_annotations import DatabaseAnnotations
 from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
 from neurondb.api.database_questions import DatabaseQuestions
+from neurondb.api.explanations import Command, ExplainRows, explain_neurons
 from neurondb.api.jobs import show_progress
 from neurondb.api.neuron import Neuron
 from neurondb.api.neuron_group import NeuronGroup
@@ -25,16 +27,16 @@ from neurondb.published.verification import Verification, verify_published
 from neurondb.reading.models import ModelSummary, find_model, list_models, locate_place
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.sql.running import TIME_LIMIT_S
-from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 from neurondb.writing.descriptions import DescribeReport, describe_model
 
 
-class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
+class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments, DatabaseAnnotations):
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It
-    is closed by `close`, or at the end of a `with` block. Any thread may ask it, several at once;
-    in a coroutine, `await asyncio.to_thread(db.find, "weakening")`.
+    Nothing here changes it but `annotate`, `import_annotations`, `describe`, `explain`, `ablate`
+    and `concept`, which add to it. It is closed by `close`, or at the end of a `with` block. Any
+    thread may ask it, several at once; in a coroutine,
+    `await asyncio.to_thread(db.find, "weakening")`.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -208,26 +210,6 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         places = [_read_place(neuron) for neuron in neurons]
         return write_chosen_studies(self.engine, model, places, form, options)
 
-    def annotate(
-        self, file: str | Path, *, model: str | None = None, source: str | None = None
-    ) -> AnnotationsReport:
-        """Store what a CSV, TSV or JSON file says of neurons; what it said before is replaced.
-
-        Args:
-            file: Its rows are described in `neurondb.writing.annotation_files`.
-            model: The model of rows that name none.
-            source: Who says it; None is what rows say, else the file's name without its ending.
-
-        Returns:
-            How many annotations are new, changed, and as they were.
-
-        Raises:
-            TextError: when the file cannot be read, or a row says nothing that can be stored.
-            UnknownNameError: when the database has no such model or neuron.
-            DatabaseError: when it cannot be written, or is none of SQLite.
-        """
-        return import_annotations(self.location, Path(file), model=model, source=source)
-
     def describe(
         self, model: str, *, force: bool = False, progress: Progress | None = None
     ) -> DescribeReport:
@@ -243,6 +225,36 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
             DatabaseError: when it cannot be written.
         """
         return describe_model(self.engine.url, model, progress or show_progress(), force=force)
+
+    def explain(
+        self, model: str, command: Command, *, progress: Progress | None = None, **options: Any
+    ) -> ExplainRows:
+        """Let a program or a function explain neurons, or score explanations; store its answers.
+
+        `db.explain("llama-3.2-3b", "python explain.py", where="layer=20", jobs=4)` is `neurondb
+        explain llama-3.2-3b --where layer=20 --command 'python explain.py' --jobs 4`. A function
+        gets the JSON as a dictionary, and returns a text, a dictionary or a list.
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            command: The program and its arguments, or the function.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command by their names, with underscores: the neurons by
+                one of `where`, `sql`, `neurons`, `class_` (and `draw`) or `set_`; `limit`;
+                `source`, `shell`, `timeout`, `jobs`, `again`; `dataset`, `examples`, `radius`,
+                `tokens`; `score` with `of`, `key`, `case`, `seed`.
+
+        Returns:
+            A row for each neuron, or for each explanation that was scored. Its `report` counts what
+            failed: that is in the rows, and raises nothing.
+
+        Raises:
+            UsageError: when the options make no sense together.
+            UnknownNameError: when a name is not there, or no neuron fits.
+            NeuronDBError: when there is no such program, or nothing to score.
+            DatabaseError: when the database cannot be written.
+        """
+        return explain_neurons(self.engine, model, command, options, progress or show_progress())
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

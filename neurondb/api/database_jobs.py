@@ -56,7 +56,7 @@ class DatabaseJobs(ModelRuns):
             options: The options of the command by their names, with underscores: the neurons by
                 one of `where`, `sql`, `neurons`, `class_` (and `draw`) or `set_`; `dataset` and
                 the like; `mode`, `value`, `hook`, `condition`; `baseline`, `seed`, `device`,
-                `dtype`, `name`, `force`.
+                `executor`, `dtype`, `name`, `force`.
 
         Returns:
             A row for each run, metric and filter; baselines follow their run. Differences are

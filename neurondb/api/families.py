@@ -19,12 +19,11 @@ SETTINGS: Final = {
 """Option → what `FamilySettings` calls it."""
 OTHERS: Final = ("count_bos", "memory", "device", "dtype", "force")
 ROWS: Final = """
-    SELECT m.name AS model,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+    SELECT m.name AS model, n.name,
        f.neuron_id, f.sign_case, f.rank,
            f.family, f.test, f.score, f.sign, f.share, f.inside_mean, f.outside_mean
     FROM families f
-    JOIN neurons n ON n.neuron_id = f.neuron_id
+    JOIN named_neurons n ON n.neuron_id = f.neuron_id
     JOIN models m ON m.model_id = n.model_id
     WHERE f.run_id = :run AND f.rank = 0 AND f.sign_case = 'all'
     ORDER BY f.score DESC, f.neuron_id"""

@@ -78,8 +78,8 @@ class NeuronGroup:
         Values are in canonical sign.
 
         Args:
-            model: The model as transformers made it; what nnsight or TransformerLens' bridge wrap
-                around one is looked into.
+            model: The model as transformers made it; what nnsight's `TransformersModel` or
+                TransformerLens' bridge wrap around one is looked into.
             check: Whether it must have the weights that the database was made of. Without it, only
                 its shape must fit: for a fine-tuned one, say.
             dataset: The dataset whose means are set; None is the one that is shown.
@@ -87,7 +87,8 @@ class NeuronGroup:
 
         Raises:
             MissingExtraError: when the extra `ingest` is not installed.
-            UsageError: when the treatment makes no sense, or `model` is no such model.
+            UsageError: when the treatment makes no sense, or `model` is no such model, or its
+                weights are not loaded yet.
             NeuronDBError: on entering, when it is another model.
         """
         request = self._make_request(treatment, dataset, check=check)

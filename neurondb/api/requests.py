@@ -27,7 +27,7 @@ TEXTS: Final = (
     *("dataset", "max_texts", "max_tokens", "sample_tokens", "seed", "max_len", "skip_bos"),
 )
 TREATMENT: Final = ("mode", "condition", "hook", "value")
-SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
+SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "executor", "dtype", "force")
 """Options that an `AblationRequest` has under the same name."""
 
 

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "neighbours": ("neurondb.cli.neighbours", "Find neurons alike, and who feeds whom."),
     "heads": ("neurondb.cli.heads", "Find neurons that turn attention heads on and off."),
     "describe": ("neurondb.cli.describe", "Describe every neuron of MODEL in a line."),
+    "explain": ("neurondb.cli.explain", "Let a program explain neurons; score what it said."),
     "case-study": ("neurondb.cli.case_study", "Write up neurons: MODEL L.N…, Markdown or HTML."),
     "plot": ("neurondb.cli.plot", "Draw a figure: NAME MODEL -o x.svg; --list shows them."),
     "report": ("neurondb.cli.report", "Write all about a model as a page to send."),

@@ -35,7 +35,7 @@ SECTIONS: Final = {
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
     "Stored runs": ("rerun", "force"),
-    "Machine": ("device", "dtype"),
+    "Machine": ("device", "dtype", "executor"),
     "Results": ("metrics", "changed_tokens", "save_tokens", "form", "output", "db"),
 }
 """Sections of the help: title → names of the parameters in it."""
@@ -91,7 +91,7 @@ METRICS_OPTION: Final = click.option(
 @choosing.add_text_options
 @click.option("--rerun", type=click.IntRange(1), metavar="RUN", help="Repeat a stored run.")
 @options.force_runs
-@options.machine
+@options.machines
 @METRICS_OPTION
 @click.option(
     "--changed-tokens",
@@ -169,11 +169,11 @@ def _rerun_request(db: str | None, run_id: int, options_given: Mapping[str, Any]
     if foreign:
         raise UsageError(
             f"--rerun repeats a run as it was, and takes no {foreign[0]}; only --max-texts, "
-            "--max-tokens, --device, --dtype, --save-tokens"
+            "--max-tokens, --device, --executor, --dtype, --save-tokens"
         )
     names = ("max_texts", "max_tokens", "save_tokens", "device", "dtype")
     values = {name: options_given[name] if options.was_given(name) else None for name in names}
-    return RerunRequest(run_id, **values, database=db)
+    return RerunRequest(run_id, **values, executor=options_given["executor"], database=db)
 
 
 def _spell_parameter(name: str) -> str:

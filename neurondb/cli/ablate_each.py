@@ -41,7 +41,7 @@ SECTIONS: Final = {
     "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set", "seed"),
     "Intervention": ("mode", "condition", "conditions", "attribution"),
     "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
-    "Machine": ("device", "dtype", "force"),
+    "Machine": ("device", "dtype", "executor", "force"),
     "Results": ("metrics", "form", "output", "db"),
 }
 """Sections of the help: title → names of the parameters in it."""
@@ -62,7 +62,7 @@ SECTIONS: Final = {
 )
 @choosing.add_text_options
 @options.force_runs
-@options.machine
+@options.machines
 @click.option(
     "--metrics",
     metavar="NAME,...",
@@ -147,6 +147,7 @@ def _make_request(
         name=options_given["save_set"],
         seed=options_given["seed"],
         device=options_given["device"],
+        executor=options_given["executor"],
         dtype=options_given["dtype"],
         database=db,
         force=options_given["force"],

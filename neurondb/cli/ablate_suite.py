@@ -18,7 +18,7 @@ from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
-_KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "dtype", "force")
+_KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "executor", "dtype", "force")
 """Options that the request has under the same names."""
 
 
@@ -57,7 +57,7 @@ _KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "dtype", "force
     help="Random sets to compare each class with.",
 )
 @options.seed("Of what is random.")
-@options.machine
+@options.machines
 @options.force_runs
 @METRICS_OPTION
 @options.results

@@ -19,12 +19,12 @@ from neurondb.text_decoding import format_path
 def annotate(file: Path, model: str | None, source: str | None, db: str | None) -> None:
     """Store what FILE says of neurons, in the table `annotations`.
 
-    FILE is CSV or TSV with a header, a JSON array of objects, or JSON lines. A row names its neuron
-    by `neuron`, as text like 31.9634, or by `layer` and `neuron`, and may name its `model`. It says
-    one thing in the columns `key` and `value` (and `note`, `source`), or else one thing in each
-    other column, whose name is the key. What the same source said of the same neuron and key is
-    replaced; the rest stays. All of it is stored or nothing; `neurondb show` and the site have it
-    on a neuron's page.
+    FILE is CSV or TSV with a header, a JSON array of objects, JSON lines, or Parquet. A row names
+    its neuron by `neuron`, as text like 31.9634, or by `layer` and `neuron`, and may name its
+    `model`. It says one thing in the columns `key` and `value` (and `note`, `source`), or else one
+    thing in each other column, whose name is the key. What the same source said of the same neuron
+    and key is replaced; the rest stays. All of it is stored or nothing; `neurondb show` and the
+    site have it on a neuron's page.
 
     \b
     neurondb annotate labels.csv --model llama-3.2-3b

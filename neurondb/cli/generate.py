@@ -274,10 +274,7 @@ def _find_neurons(
         if expression is None:
             return model, ()
         neuron_ids = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids
-    places = (
-        divmod(int(neuron_id) - model.first_neuron_id, model.d_mlp) for neuron_id in neuron_ids
-    )
-    return model, tuple(NeuronPlace(*place) for place in places)
+    return model, tuple(model.find_place(int(neuron_id)) for neuron_id in neuron_ids)
 
 
 def _describe_steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:

@@ -149,13 +149,7 @@ SECTIONS: Final = {
     help="Spread a model that is larger than a card over cards, memory and disk, as transformers "
     f"does: {', '.join(DEVICE_MAPS)}, or a JSON file of modules and their devices.",
 )
-@click.option(
-    "--executor",
-    metavar="local|ray[:ADDRESS]",
-    default="local",
-    show_default=True,
-    help="Compute on this machine, or on a Ray cluster: one task a card, a dead one's shard again.",
-)
+@options.executor
 @click.option(
     "--tau",
     "thresholds",

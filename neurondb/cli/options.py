@@ -109,6 +109,20 @@ def devices(command: Command) -> Command:
     return several(_dtype(command))
 
 
+executor = click.option(
+    "--executor",
+    metavar="local|ray[:ADDRESS]",
+    default="local",
+    show_default=True,
+    help="Compute on this machine, or on a Ray cluster: one task a card, a dead one's shard again.",
+)
+
+
+def machines(command: Command) -> Command:
+    """Add where and in which precision a model runs, on several devices or a cluster too."""
+    return devices(executor(command))
+
+
 def seed(of: str) -> Callable[[Command], Command]:
     """Return the option --seed, which is never negative; `of` says what is drawn by it."""
     return click.option(

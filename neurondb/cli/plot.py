@@ -52,7 +52,7 @@ DECODED_FIGURE = "token-spikes"
 )
 @click.option("--layer", type=int, metavar="N", help="Layer; -1 is the last.")
 @click.option(
-    "--neuron", metavar="N", help="Neuron of the layer; or L.N, which says the layer too."
+    "--neuron", metavar="N", help="Neuron of the layer; or L.N or L.E.N, which say the layer too."
 )
 @click.option("--token", help="Token, as ' dog', or its id in quotes, '#5679'.")
 @click.option("--dataset", metavar="NAME", help="Dataset (default: the one that is shown).")

@@ -32,6 +32,9 @@ class AblationRequest:
     save_tokens: str | None = None
     """Parquet file to write the values of every token to."""
     device: str = "auto"
+    """One device, or several with commas between, which share the work."""
+    executor: str = "local"
+    """Where it is computed: local, or ray or ray:ADDRESS, on a cluster."""
     dtype: str = "auto"
     database: str | None = None
     """Path or URL; None is the default database."""
@@ -50,6 +53,8 @@ class RerunRequest:
     save_tokens: str | None = None
     device: str | None = None
     """None takes the device of the stored run, and so for the precision."""
+    executor: str = "local"
+    """Where it is computed: local, or ray or ray:ADDRESS, on a cluster."""
     dtype: str | None = None
     database: str | None = None
 
@@ -68,6 +73,9 @@ class AblationSuiteRequest:
     baseline: int = 1
     seed: int = 0
     device: str = "auto"
+    """One device, or several with commas between, which share the work."""
+    executor: str = "local"
+    """Where it is computed: local, or ray or ray:ADDRESS, on a cluster."""
     dtype: str = "auto"
     database: str | None = None
     force: bool = False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a request need not wait for numpy
     import numpy as np
     from numpy.typing import NDArray
 
-_PAIR: Final = re.compile(r"(\d+)\.(\d+):(\d+)\.(\d+)")
+_PAIR: Final = re.compile(r"(\d+)\.(?:(\d+)\.)?(\d+):(\d+)\.(\d+)")
 
 
 class HeadPair(NamedTuple):
@@ -29,7 +29,7 @@ class HeadPair(NamedTuple):
 
     def __str__(self) -> str:
         """Return the pair as it is typed."""
-        return f"{self.neuron.layer}.{self.neuron.neuron}:{self.head_layer}.{self.head}"
+        return f"{self.neuron.name}:{self.head_layer}.{self.head}"
 
 
 def parse_pairs(text: str) -> tuple[HeadPair, ...]:
@@ -46,8 +46,9 @@ def parse_pairs(text: str) -> tuple[HeadPair, ...]:
                 f"{part.strip()!r} is no pair of a neuron and a head: write LAYER.NEURON:LAYER.HEAD"
                 " like 4.3594:5.0"
             )
-        layer, neuron, head_layer, head = map(int, match.groups())
-        pairs.append(HeadPair(NeuronPlace(layer, neuron), head_layer, head))
+        layer, neuron, head_layer, head = (int(match[i]) for i in (1, 3, 4, 5))
+        expert = None if match[2] is None else int(match[2])
+        pairs.append(HeadPair(NeuronPlace(layer, neuron, expert), head_layer, head))
         if head_layer <= layer:
             raise UsageError(
                 f"{part.strip()}: the head must be in a layer after the neuron's, {layer}"

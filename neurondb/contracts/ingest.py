@@ -1,19 +1,16 @@
 """What `ingest`, `merge`, `demo` and `verify` are asked for, and what they report."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from neurondb.contracts.inputs import check_sample
+from neurondb.contracts.inputs import check_executor, check_sample
 from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
 from neurondb.spelling import option
 
 STAGES: Final = ("weights", "vocab", "activations", "peaks", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
-EXECUTORS: Final = re.compile(r"local|ray(:.+)?")
-"""How an executor is written: this machine, or Ray, with the address of a cluster."""
 DEVICE_MAPS: Final = ("auto", "balanced", "balanced_low_0", "sequential")
 """The device maps that transformers makes itself, by their names there."""
 TEXT_STAGES: Final = ("activations", "peaks", "traces")
@@ -225,11 +222,7 @@ def _check_sample(request: IngestRequest, stages: tuple[str, ...]) -> None:
 
 def _check_machine(request: IngestRequest) -> None:
     """Refuse an executor that there is none of, and devices that it does not go with."""
-    if not EXECUTORS.fullmatch(request.executor):
-        raise UsageError(
-            f"{option('executor', request.executor)}: local, ray, or ray:ADDRESS such as "
-            "ray:10.0.0.1:6379"
-        )
+    check_executor(request.executor)
     if request.device_map is not None and (request.executor != "local" or "," in request.device):
         raise UsageError(
             f"{option('device_map')} spreads one model over the devices of this machine; leave out "

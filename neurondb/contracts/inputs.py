@@ -1,12 +1,15 @@
 """What several requests are made of: which neurons, which texts, and where a model runs."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from neurondb.errors import UsageError
 from neurondb.spelling import option
 
 SelectionKind = Literal["where", "sql", "neurons", "class", "set"]
+EXECUTORS: Final = re.compile(r"local|ray(:.+)?")
+"""How an executor is written: this machine, or Ray, with the address of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,18 @@ def check_sample(
                 f"{option('sample_tokens')} draws over the whole dataset, {option(name)} reads "
                 "its beginning; give one of the two"
             )
+
+
+def check_executor(name: str) -> None:
+    """Refuse an executor that there is none of.
+
+    Raises:
+        UsageError: says how executors are written.
+    """
+    if not EXECUTORS.fullmatch(name):
+        raise UsageError(
+            f"{option('executor', name)}: local, ray, or ray:ADDRESS such as ray:10.0.0.1:6379"
+        )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ class EffectRequest:
     seed: int = 0
     """Seed for drawing so many neurons of a class."""
     device: str = "auto"
+    """One device, or several with commas between, which share the work."""
+    executor: str = "local"
+    """Where it is computed: local, or ray or ray:ADDRESS, on a cluster.
+    Estimates are computed on one device."""
     dtype: str = "auto"
     database: str | None = None
     """Path or URL; None is the default database."""

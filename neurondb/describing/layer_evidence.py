@@ -1,5 +1,6 @@
 """The evidence of a whole layer, read at once: a page of arrays, then an `Evidence` a neuron."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from neurondb.describing.peak_texts import Texts, measure_shares, read_peaks, re
 from neurondb.describing.relations import read_families, read_heads
 from neurondb.describing.token_lists import read_outstanding_tokens
 from neurondb.describing.vocabulary import TokenKin, read_vocabulary
-from neurondb.reading.arrays import read_neuron_values, read_out_moments
+from neurondb.reading.arrays import has_cosines, read_neuron_values, read_out_moments
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
@@ -75,6 +76,8 @@ class ModelEvidence:
         (class_id,) = read_neuron_values(
             self.connection, self.model, [q.class_id], at_threshold, layer=layer
         )[:, 0]
+        if not has_cosines(self.connection, self.model):
+            return
         names = {c.class_id: c.name for c in (*CLASSES, UNDEFINED)}
         for i, one in enumerate(evidence):
             one.gate_out, one.in_out = _to_number(gate_out[i]), _to_number(in_out[i])
@@ -137,7 +140,9 @@ def _name_role(skewness: float, kurtosis: float, variance: float, width: int) ->
     """
     if kurtosis > ROLE_KURTOSIS and skewness != 0:
         return "prediction" if skewness > 0 else "suppression"
-    return "partition" if variance > max(PARTITION_VARIANCE, 2 / width) else None
+    # Of a model known from imports alone the width is 0, and there are no cosines either.
+    bound = max(PARTITION_VARIANCE, 2 / width if width else math.inf)
+    return "partition" if variance > bound else None
 
 
 def _to_number(value: float) -> float | None:

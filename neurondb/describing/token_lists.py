@@ -45,6 +45,8 @@ def read_outstanding_tokens(
     The list's first cosine exceeds what the largest of all tokens has with a random direction once
     in a thousand times.
     """
+    if not model.d_model:
+        return  # known from imports alone: it has no lists
     bound = find_largest_random_cosine(model.d_model, max(model.n_tokens, 1))
     r = tables.top_token_rows.c
     cosine = func.abs(unscale(r.scaled_cosine))

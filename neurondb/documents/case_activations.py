@@ -15,7 +15,13 @@ from neurondb.documents.case_parts import (
     show_token,
 )
 from neurondb.documents.markup import Block, Code, Heading, Note, Paragraph, Table, Text, join_texts
-from neurondb.formatting.numbers import MISSING, format_compact, format_count, format_share
+from neurondb.formatting.numbers import (
+    MISSING,
+    format_compact,
+    format_count,
+    format_share,
+    format_whole,
+)
 from neurondb.reading.activations import Activations, LabelReading, SignCase, Spread
 from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.examples import ExampleList
@@ -61,7 +67,7 @@ def _make_case_table(activations: Activations, *, gated: bool) -> Table:
     rows: list[tuple[Text, ...]] = []
     for case in activations.cases:
         head: tuple[Text, ...] = (
-            *(Code(case.sign_case), f"{case.count:,}", format_share(case.freq)),
+            *(Code(case.sign_case), format_whole(case.count), format_share(case.freq)),
         )
         for quantity, spread in _list_spreads(case, gated=gated):
             values = map(format_number, (spread.mean, spread.min, spread.max))
@@ -188,7 +194,7 @@ def _write_examples(one: ExampleList, activations: Activations) -> Iterator[Bloc
         (
             format_number(example.value),
             MISSING if example.ordinal is None else f"{example.ordinal}",
-            f"{example.position}",
+            format_whole(example.position),
             show_excerpt(example.excerpt),
         )
         for example in one.examples

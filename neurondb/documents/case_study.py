@@ -111,7 +111,7 @@ def _describe_model(studies: Sequence[CaseStudy]) -> str:
     facts = [
         f"{model.architecture}, {model.activation}, {kind}",
         f"{model.n_layers} layers of {model.d_mlp:,} neurons",
-        f"{model.d_model:,} dimensions, {model.n_tokens:,} tokens",
+        *([f"{model.d_model:,} dimensions, {model.n_tokens:,} tokens"] if model.d_model else []),
     ]
     if identity.quantisation is not None:
         facts.append(f"weights {identity.quantisation}")

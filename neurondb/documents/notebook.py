@@ -202,7 +202,7 @@ def write_model(
     facts = [
         f"{model.architecture}, {model.activation}, {kind}",
         f"{model.n_layers} layers, {model.n_neurons:,} neurons",
-        f"{model.d_model:,} dimensions, {model.n_tokens:,} tokens",
+        *([f"{model.d_model:,} dimensions, {model.n_tokens:,} tokens"] if model.d_model else []),
         f"stages {', '.join(summary.stages) or MISSING}",
     ]
     if summary.dataset is not None:

@@ -87,7 +87,7 @@ def format_yaml() -> str:
     return f"# Made by neurondb.explore.metadata; a test keeps it up to date.\n{text}"
 
 
-_TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "number": "REAL"}
+_TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "neuron": "INTEGER", "number": "REAL"}
 
 _CLASS: Final = "(SELECT rw.name FROM rw_classes rw WHERE {given} IN (rw.name, rw.io_name))"
 """A class is found by either of its two names."""

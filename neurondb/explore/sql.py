@@ -12,9 +12,9 @@ from neurondb.sql.running import Parameters
 from neurondb.sql.written_out import fill_parameters, strip_header
 
 LAYER_COSINES: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        c.gate_out, c.in_out, c.gate_in
-FROM neurons n
+FROM named_neurons n
 JOIN cosines c ON c.neuron_id = n.neuron_id
 WHERE n.model_id = :model_id AND n.layer = :layer"""
 """The statement behind the scatter of a layer, which three pages draw."""

@@ -40,7 +40,9 @@ def draw(
         else list_neuron_clamps(connection, model, find_neuron_id(model, layer, neuron))
     )
     if not sweeps:
-        which = "" if layer is None else f" of {layer}.{neuron}"
+        which = ""
+        if layer is not None and neuron is not None:
+            which = f" of {model.name_place(layer, neuron)}"
         raise UnknownNameError(
             f"no clamp sweep{which} of {model.name} is stored: run `neurondb clamp "
             f"{shlex.quote(model.name)} L.N PROMPT`"

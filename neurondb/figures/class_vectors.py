@@ -27,7 +27,7 @@ from neurondb.reading.arrays import (
     read_class_ids,
     read_random_regions,
 )
-from neurondb.reading.models import Model
+from neurondb.reading.models import Model, locate_place
 
 TYPICAL: Final = (
     *("strengthening", "conditional strengthening", "proportional change"),
@@ -106,7 +106,7 @@ def draw(connection: Connection, model: Model, neurons: str | None = None) -> al
         regions = read_random_regions(connection, model)
         places = list(_choose_prototypes(cosines, class_ids, regions))
     else:
-        places = [(place.layer, place.neuron) for place in parse_neurons(neurons)]
+        places = [locate_place(model, place)[:2] for place in parse_neurons(neurons)]
     shown = [_describe(model, cosines, class_ids, *place) for place in places]
     notes = _write_notes(model, shown, neurons)
     chart: alt.TopLevelMixin = alt.concat(*map(_draw_panel, shown), columns=3, spacing=22)
@@ -159,8 +159,8 @@ def _describe(
     class_id = class_ids[layer, neuron]
     if np.isnan(class_id):
         raise UnknownNameError(
-            f"{layer}.{neuron} of {model.name} has no cosines: a vector of it is zero, or its "
-            "layer was not ingested; name others"
+            f"{model.name_place(layer, neuron)} of {model.name} has no cosines: a vector of it is "
+            "zero, or its layer was not ingested; name others"
         )
     values = {pair: float(of_pair[layer, neuron]) for pair, of_pair in cosines.items()}
     return Shown(

@@ -84,7 +84,6 @@ def _make_rows(
     changes = [one.change for one in neurons]
     room, last = ROOM * (max(changes) - min(changes)), float("inf")
     for one in neurons:
-        number = int(one.name.partition(".")[2])
         sign = "" if one.cosine is None else "−" if one.cosine < 0 else "+"
         is_named = not one.random and one.rank < NAMED and last - one.change >= room
         last = one.change if is_named else last
@@ -98,7 +97,7 @@ def _make_rows(
             "p": round_value(one.best_probability, 9),
             "name": one.name,
             "label": one.name if is_named else "",
-            "href": make_neuron_link(base_url, model, one.layer, number),
+            "href": make_neuron_link(base_url, model, *model.locate(one.neuron_id)),
         }
 
 

@@ -12,8 +12,14 @@ from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.name_matching import quote_word, suggest_names
-from neurondb.neurons import NeuronPlace, parse_layers, parse_neurons
-from neurondb.reading.models import Model, find_model, locate_place
+from neurondb.neurons import (
+    NeuronPlace,
+    is_expert_number,
+    parse_layers,
+    parse_neuron,
+    parse_neurons,
+)
+from neurondb.reading.models import Model, find_model, find_neuron_id, locate_place
 from neurondb.sql.query_files import set_defaults
 
 if TYPE_CHECKING:
@@ -169,18 +175,18 @@ def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -
         layers = (_resolve_layer(model, layer) for layer in parse_layers(bound["layers"]))
         bound["layers"] = tuple(sorted(set(layers)))
     if "neurons" in bound:
-        bound["neurons"] = ",".join(_check_neurons(model, parse_neurons(bound["neurons"])))
-    _check_neuron(model, bound.get("neuron", 0))
+        bound["neurons"] = ",".join(_name_neurons(model, parse_neurons(bound["neurons"])))
+    if "neuron" in bound:
+        bound["neuron"] = _resolve_neuron(model, bound.get("layer"), bound["neuron"])
     return bound
 
 
-def _check_neurons(model: Model, places: Sequence[NeuronPlace]) -> Iterator[str]:
+def _name_neurons(model: Model, places: Sequence[NeuronPlace]) -> Iterator[str]:
     for place in places:
         _resolve_layer(model, place.layer)
         if place.expert is None:
             _check_neuron(model, place.neuron)
-        layer, neuron, _ = locate_place(model, place)
-        yield f"{layer}.{neuron}"
+        yield model.name_neuron(find_neuron_id(model, *place))
 
 
 def _check_neuron(model: Model, neuron: int) -> None:
@@ -190,7 +196,18 @@ def _check_neuron(model: Model, neuron: int) -> None:
         )
 
 
+def _resolve_neuron(model: Model, layer: int | None, neuron: int | str) -> int:
+    """Return the number in its layer of a neuron that is given so, or as EXPERT.NUMBER."""
+    if isinstance(neuron, int):
+        _check_neuron(model, neuron)
+    if layer is None:
+        return 0 if isinstance(neuron, str) else neuron  # a figure that needs one says so
+    return locate_place(model, parse_neuron(f"{layer}.{neuron}")).neuron
+
+
 def _convert(parameter: Parameter, value: Any) -> int | str:
+    if parameter.name == "neuron" and is_expert_number(str(value)):
+        return str(value)
     if parameter.kind is int:
         try:
             return int(value)

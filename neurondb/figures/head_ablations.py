@@ -45,8 +45,9 @@ def draw(
     one = None if layer is None or neuron is None else find_neuron_id(model, layer, neuron)
     effects = choose_effects(list_head_effects(connection, run, one))
     if not effects:
-        which = "" if one is None else f" of {layer}.{neuron}"
-        more = "" if one is None else f" --pairs {layer}.{neuron}:LAYER.HEAD"
+        name = None if one is None else model.name_neuron(one)
+        which = "" if name is None else f" of {name}"
+        more = "" if name is None else f" --pairs {name}:LAYER.HEAD"
         raise UnknownNameError(
             f"no path ablation{which} of {model.name} is stored: run `neurondb heads "
             f"{shlex.quote(model.name)} --dataset FILE{more}`"

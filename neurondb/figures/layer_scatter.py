@@ -52,7 +52,7 @@ def draw(
     parts += [_draw_points(points, limit), _draw_regions(connection, model, layer, limit)]
     parts += _draw_classes(model.threshold, limit)
     if neuron is not None and not np.isnan(cosines["in_out"][neuron]):
-        parts.append(_draw_highlight(cosines, layer, neuron, limit))
+        parts.append(_draw_highlight(cosines, neuron, model.name_place(layer, neuron), limit))
     notes = [f"dotted: ±τ = {model.threshold:g}" if limit > model.threshold else ""]
     if cells:
         notes.append("squares: several neurons, the more the denser")
@@ -99,7 +99,7 @@ def _split_rows(
             "x": round_value(x[i]),
             "y": round_value(y[i]),
             "c": round_value(c[i]),
-            "name": f"{layer}.{finite[i]}",
+            "name": model.name_place(layer, int(finite[i])),
             "href": make_neuron_link(base_url, model, layer, int(finite[i])),
         }
         for i in np.flatnonzero(single)
@@ -214,11 +214,11 @@ def _draw_cross(limit: float) -> alt.LayerChart:
 
 
 def _draw_highlight(
-    cosines: dict[str, Values], layer: int, neuron: int, limit: float
+    cosines: dict[str, Values], neuron: int, name: str, limit: float
 ) -> alt.LayerChart:
     x, y = (float(cosines[pair][neuron]) for pair in ("gate_out", "in_out"))
     to_left = x > 0.6 * limit
-    rows = [{"x": round_value(x), "y": round_value(y), "name": f"{layer}.{neuron}"}]
+    rows = [{"x": round_value(x), "y": round_value(y), "name": name}]
     base = alt.Chart(make_data(rows)).encode(**make_axes(limit))
     ring = base.mark_point(filled=False, size=150, strokeWidth=2.5, color=INK, opacity=1)
     side, dx = ("right", -11) if to_left else ("left", 11)

@@ -77,7 +77,10 @@ def draw(
     limit = find_limit(
         model, *(pairs[pair] for pairs in of_layer.values() for pair in ("gate_out", "in_out"))
     )
-    rows = [*_make_rows(of_layer, limit, size), *_make_frames(connection, model, of_layer, limit)]
+    rows = [
+        *_make_rows(model, of_layer, limit, size),
+        *_make_frames(connection, model, of_layer, limit),
+    ]
     facet = alt.Facet("layer:O", header=alt.Header(title=None, labelExpr="'layer ' + datum.value"))
     chart: alt.TopLevelMixin = (
         _draw_panel(limit, size, max((row["n"] for row in rows if "n" in row), default=1))
@@ -106,7 +109,7 @@ def _write_notes(model: Model, limit: float, rows: Sequence[dict[str, Any]]) -> 
 
 
 def _make_rows(
-    of_layer: dict[int, dict[str, Values]], limit: float, size: _Size
+    model: Model, of_layer: dict[int, dict[str, Values]], limit: float, size: _Size
 ) -> Iterator[dict[str, Any]]:
     """Yield the points and the cells of every layer."""
     lattice = make_grid((-limit, limit), (-limit, limit), size.cells)
@@ -120,7 +123,7 @@ def _make_rows(
             yield {"layer": layer, "kind": "cell"} | row
         for i in np.flatnonzero(single):
             place = {"x": round_value(x[i], 3), "y": round_value(y[i], 3)}
-            name = f"{layer}.{finite[i]}"
+            name = model.name_place(layer, int(finite[i]))
             yield {
                 "layer": layer,
                 "kind": "point",

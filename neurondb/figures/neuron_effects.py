@@ -161,7 +161,7 @@ def _split_rows(
                 "y": round_value(y[i]),
                 "estimate": round_value(estimates[i], DIGITS),
                 "effect": round_value(effects[i], DIGITS),
-                "name": f"{layer}.{neuron}",
+                "name": model.name_neuron(int(ids[i])),
                 "class": "undefined" if np.isnan(class_id) else names[int(class_id)],
                 "href": make_neuron_link(base_url, model, layer, neuron),
             }

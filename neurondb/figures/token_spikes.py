@@ -99,7 +99,7 @@ def _make_row(neuron: DecodedNeuron, model: Model, base_url: str) -> dict[str, A
     return {
         "x": round_value(_find_place(neuron, model)),
         "y": round_value(neuron.normalised),
-        "name": neuron.name,
+        "name": model.name_place(neuron.layer, neuron.neuron),
         "of": format_side(neuron.side),
         "p": round_value(neuron.probability, 7),
         "href": make_neuron_link(base_url, model, neuron.layer, neuron.neuron),
@@ -143,7 +143,7 @@ def _place_labels(
                 row = {
                     "x": round_value(_find_place(neuron, model)),
                     "y": round_value(neuron.normalised),
-                    "name": neuron.name,
+                    "name": model.name_place(neuron.layer, neuron.neuron),
                 }
                 rows.append(row | {"side": side})
                 # The next names keep clear of this one, begin and end.

@@ -42,7 +42,7 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
             "x": round_value(skewness[i]),
             "y": round_value(max(kurtosis[i], 1.0)),
             "role": ROLES[role[i]],
-            "name": f"{layer}.{i}",
+            "name": model.name_place(layer, int(i)),
             "href": make_neuron_link(base_url, model, layer, int(i)),
         }
         # Those without a role first, so that no point hides one with a role.

@@ -22,11 +22,11 @@ from neurondb.known_models import KNOWN
 from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema.tables import (
     activation_stats,
+    cosines,
     dataset_rows,
     label_stats,
     logit_effect_rows,
     models,
-    neurons,
     peak_token_rows,
     property_effects,
     tokens,
@@ -137,7 +137,7 @@ class Stage(NamedTuple):
 
 _ACTIVATIONS: Final = "--stages activations --dataset {dataset}"
 STAGES: Final[dict[str, Stage]] = {
-    "weights": Stage("the weights were", "--stages weights", neurons),
+    "weights": Stage("the weights were", "--stages weights", cosines),
     "vocab": Stage("the vocabulary was", "--stages vocab", vocab_stat_rows),
     "properties": Stage(
         "effects on token properties were", "--stages vocab", property_effects, dense=False

@@ -51,6 +51,7 @@ from neurondb.find.terms import (
     Place,
     iterate_terms,
 )
+from neurondb.find.unknown_places import describe_neurons
 from neurondb.interventions import ALWAYS
 from neurondb.reading.effects import (
     ATTRIBUTION,
@@ -297,10 +298,7 @@ def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
 
 def _format_places(models: Sequence[Model]) -> str:
     """Return which layers and neurons models have, for a question about places beyond them."""
-    return "; ".join(
-        f"{model.name} has layers 0–{model.n_layers - 1}, neurons 0–{model.d_mlp - 1}"
-        for model in models
-    )
+    return "; ".join(describe_neurons(model) for model in models)
 
 
 def explain_related_classes(

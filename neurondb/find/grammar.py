@@ -10,9 +10,15 @@ key         := column | "|" column "|" | lists of tokens | "property." name | â€
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from neurondb.errors import ExpressionError
+from neurondb.find.annotations import (
+    ANNOTATION_KEYS,
+    is_annotation_key,
+    read_annotation_comparison,
+)
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
 from neurondb.find.descriptions import (
     DESCRIPTION_KEYS,
@@ -41,6 +47,7 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.marks import MARK_KEYS, is_mark_key, read_mark_comparison
 from neurondb.find.moves import MOVED_KEY, is_moved_key, read_moved_comparison
 from neurondb.find.related import RELATIONS, is_related_word, parse_related
 from neurondb.find.terms import (
@@ -72,9 +79,17 @@ from neurondb.schema.codes import SIGN_CASES
 
 MAX_DEPTH: Final = 100
 """Levels of nesting beyond which an expression is refused, so that no stack overflows."""
+_WordsReader = Callable[[Lexeme, str, Sequence[Lexeme]], Expression]
+_WORDS_READERS: Final[tuple[tuple[Callable[[str], bool], _WordsReader], ...]] = (
+    (is_text_key, read_text_comparison),
+    (is_description_key, read_description_comparison),
+    (is_mark_key, read_mark_comparison),
+)
+"""Whether a key is of a kind whose words are looked for â†’ what reads a comparison of it."""
 _KEY_READERS: Final = (
     (is_head_key, read_head_comparison),
     (is_moved_key, read_moved_comparison),
+    (is_annotation_key, read_annotation_comparison),
 )
 """Tells whether a key is of a kind, and reads its comparison."""
 CONNECTIVES: Final = ("and", "or", "not")
@@ -168,9 +183,8 @@ class _Parser:
     def _read_comparison(self) -> Expression:
         key, operator = self._take(), self._take().value
         items = self._read_items()
-        if operator == CONTAINS or is_text_key(key.value) or is_description_key(key.value):
-            described = is_description_key(key.value)
-            read_words = read_description_comparison if described else read_text_comparison
+        read_words = _find_words_reader(key.value, operator)
+        if read_words is not None:
             return read_words(key, operator, items)
         column = parse_number_column(key.value)
         if column is not None:
@@ -300,6 +314,14 @@ def _read_rank(lexeme: Lexeme) -> int:
     return int(digits) if len(digits) < 10 else 2**31
 
 
+def _find_words_reader(spelled: str, operator: str) -> _WordsReader | None:
+    """Return what reads a comparison with words: of a key that takes them, or with `~`."""
+    for fits, read in _WORDS_READERS:
+        if fits(spelled):
+            return read
+    return read_text_comparison if operator == CONTAINS else None
+
+
 def _is_key(word: str) -> bool:
     key_name = word.lower().replace("-", "_")
     return (
@@ -320,6 +342,8 @@ def list_keys() -> frozenset[str]:
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
             *(FAMILY_KEY, SCORE_KEY, MOVED_KEY),
             *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
+            *ANNOTATION_KEYS,
+            *MARK_KEYS,
         )
     )
 

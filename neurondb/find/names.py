@@ -9,8 +9,9 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, select
 
 from neurondb.errors import UnknownNameError
+from neurondb.find.coverage import load_models
 from neurondb.find.families import find_family_name
-from neurondb.find.related import refuse_unknown_places
+from neurondb.find.marks import resolve_mark
 from neurondb.find.terms import (
     And,
     Expression,
@@ -20,19 +21,21 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     InFamily,
+    IsAnnotated,
     IsDescribed,
+    IsMarked,
     Not,
     OnDataset,
     OneOf,
     Or,
-    Places,
     get_dataset_name,
     get_model_names,
     iterate_terms,
 )
 from neurondb.find.token_names import require_token
+from neurondb.find.unknown_places import list_places, refuse_unknown_places
 from neurondb.name_matching import quote_word, split_words, suggest_names
-from neurondb.reading.models import find_model
+from neurondb.reading.models import Model, find_model
 from neurondb.reading.texts import find_dataset_by_name
 from neurondb.schema.tables import dataset_rows, models, properties
 
@@ -48,10 +51,9 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
     )
     models_named = get_model_names(expression_with_models)
     terms = list(iterate_terms(expression_with_models))
-    lists = [term for term in terms if isinstance(term, Places)]
-    if lists:
-        _check_places(lists, connection, models_named)
-    refuse_unknown_places(terms, _list_sizes(connection, models_named))
+    places = list(list_places(terms))
+    if places:
+        refuse_unknown_places(places, _load_models(connection, models_named))
     resolved = _replace_terms(
         expression_with_models, lambda term: _resolve_name(term, connection, models_named)
     )
@@ -61,47 +63,14 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
 
 def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expression:
     """Return a term on texts with the dataset that the whole expression names, if it does."""
-    if isinstance(term, IsDescribed):
+    if isinstance(term, (IsAnnotated, IsDescribed)):
         return replace(term, server=server)
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
 
-def _list_sizes(connection: Connection, model_names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return name, layers and neurons a layer of the models of these names; without names, all."""
-    m = models.c
-    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name))
-    return [(row[0], row[1], row[2]) for row in rows if not model_names or row[0] in model_names]
-
-
-def _check_places(
-    lists: Sequence[Places], connection: Connection, model_names: Sequence[str]
-) -> None:
-    """Refuse a list with a neuron that none of the models has."""
-    sizes = _list_sizes(connection, model_names)
-    shapes = {(n, d) for _, n, d in sizes}
-    places = [place for term in lists for place in term.places]
-    names_expert = any(place.expert is not None for place in places)
-    are_divided = names_expert and _has_experts(connection, model_names)
-    for place in places:
-        if place.expert is not None and not are_divided:
-            name = f"{place.layer}.{place.expert}.{place.neuron}"
-            raise UnknownNameError(f"no neuron {name}: no model here is divided into experts")
-        if (
-            place.expert is None
-            and shapes
-            and not any(place.layer < n and place.neuron < d for n, d in shapes)
-        ):
-            sizes_text = "; ".join(
-                f"{name} has layers 0–{n - 1}, neurons 0–{d - 1}" for name, n, d in sizes[:3]
-            )
-            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {sizes_text}")
-
-
-def _has_experts(connection: Connection, model_names: Sequence[str]) -> bool:
-    """Tell whether one of the models of these names, or of all, is a mixture of experts."""
-    m = models.c
-    names = connection.scalars(select(m.name).where(m.n_experts.is_not(None))).all()
-    return any(not model_names or name in model_names for name in names)
+def _load_models(connection: Connection, model_names: Sequence[str]) -> list[Model]:
+    """Return the models of these names; without names, all."""
+    return [m for m in load_models(connection) if not model_names or m.name in model_names]
 
 
 def find_model_name(connection: Connection, name: str) -> str:
@@ -203,6 +172,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
+        case IsMarked():
+            return resolve_mark(connection, term)
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

@@ -6,13 +6,14 @@ be, the vector that is meant (gate, in or out) and the sign of the cosine (+ or 
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple
 from typing import Final
 
-from neurondb.errors import ExpressionError, UnknownNameError
+from neurondb.errors import ExpressionError
 from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import Between, Compare, Expression, IsRelated, Missing, OneOf, Place
 from neurondb.name_matching import quote_word, suggest_names
-from neurondb.neurons import match_neuron
+from neurondb.neurons import NeuronPlace, match_neuron
 from neurondb.reading.models import Model
 from neurondb.schema.codes import VECTORS
 from neurondb.schema.neighbour_views import NEIGHBOUR_COLUMNS
@@ -34,6 +35,13 @@ _OWN: Final = """
         SELECT m.first_neuron_id + {layer} * m.d_mlp + {neuron}
         FROM models m
         WHERE {layer} < m.n_layers AND {neuron} < m.d_mlp"""
+# The id is that of a neuron of this expert only where the layer is divided, and the expert has it.
+_OWN_OF_EXPERT: Final = """
+        SELECT n.neuron_id
+        FROM models m
+        JOIN neurons n
+          ON n.neuron_id = m.first_neuron_id + {layer} * m.d_mlp + {expert} * m.d_expert + {neuron}
+         AND n.layer = {layer} AND n.expert = {expert}"""
 _LARGEST: Final = 10**9
 """No model has as many layers, or neurons in one."""
 _SOURCES: Final = {
@@ -64,7 +72,7 @@ def parse_related(word: str, where: str) -> IsRelated:
     relation = name if name in _VECTORS_OF else "neighbours"
     first, *others = re.split(r"[\s,]+", match["inside"].strip())
     place = match_neuron(first)
-    if place is None or place.expert is not None:
+    if place is None:
         raise ExpressionError(
             f"{quote_word(word)} {where} needs a neuron in its parentheses, as {relation}(29.808)"
         )
@@ -93,35 +101,15 @@ def select_related(term: IsRelated, bind: Callable[[Value], str]) -> str:
         fits += f" AND r.vector_id IN ({codes})"
     if term.sign:
         fits += f" AND r.cosine {'>' if term.sign > 0 else '<'} 0"
-    layer, neuron = (
-        f"CAST({bind(min(number, _LARGEST))} AS BIGINT)"
-        for number in (term.place.layer, term.place.neuron)
+    own = _OWN if term.place.expert is None else _OWN_OF_EXPERT
+    own = own.format_map(
+        {
+            name: f"CAST({bind(min(number, _LARGEST))} AS BIGINT)"
+            for name, number in asdict(term.place).items()
+            if number is not None
+        }
     )
-    own = _OWN.format(layer=layer, neuron=neuron)
     return "\n    " + _SOURCES[term.relation].format(own=own, fits=fits)
-
-
-def refuse_unknown_places(
-    terms: Iterable[Expression], sizes: Sequence[tuple[str, int, int]]
-) -> None:
-    """Refuse a term on a neuron that no model has.
-
-    Args:
-        terms: The terms of a question.
-        sizes: Name, layers and neurons a layer of each model that it may mean.
-
-    Raises:
-        UnknownNameError: names the neuron, and what there is.
-    """
-    for term in terms:
-        if not isinstance(term, IsRelated):
-            continue
-        layer, neuron = term.place.layer, term.place.neuron
-        if sizes and not any(layer < n and neuron < d for _, n, d in sizes):
-            there = "; ".join(
-                f"{name} has layers 0–{n - 1}, neurons 0–{d - 1}" for name, n, d in sizes[:3]
-            )
-            raise UnknownNameError(f"no neuron {layer}.{neuron}: {there}")
 
 
 def needs_neighbours(terms: Iterable[Expression]) -> bool:
@@ -141,12 +129,11 @@ def explain_no_relations(terms: Iterable[Expression], models: Sequence[Model]) -
     for term in terms:
         if not isinstance(term, IsRelated):
             continue
-        layer = term.place.layer
+        layer, name = term.place.layer, NeuronPlace(*astuple(term.place)).name
         if term.relation == "upstream" and layer == 0:
-            yield f"nobody is upstream of {layer}.{term.place.neuron}: no layer is before its own"
+            yield f"nobody is upstream of {name}: no layer is before its own"
         for model in models:
             if term.relation == "downstream" and layer == model.n_layers - 1:
                 yield (
-                    f"nobody is downstream of {layer}.{term.place.neuron} in {model.name}: no "
-                    "layer is behind its own"
+                    f"nobody is downstream of {name} in {model.name}: no layer is behind its own"
                 )

@@ -167,6 +167,21 @@ class IsDescribed:
 
 
 @dataclass(frozen=True, slots=True)
+class IsAnnotated:
+    """An annotation of the neuron has all of some phrases.
+
+    Attributes:
+        phrases: What it has.
+        key: The key of annotations that are meant; None is any.
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrases: tuple[Phrase, ...]
+    key: str | None = None
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IsRelated:
     """The neuron is one that a certain neuron of its model is related to, by their weights.
 
@@ -219,6 +234,21 @@ class InFamily:
 
 
 @dataclass(frozen=True, slots=True)
+class IsMarked:
+    """Something was said of the neuron; None is anything, and anybody.
+
+    Attributes:
+        key: What it is about; `list` and `star` are of lists and stars.
+        value: What it says: the name of a list.
+        source: Who said it.
+    """
+
+    key: str | None = None
+    value: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasScore:
     """A condition on a score, until it is put to the families that it belongs to."""
 
@@ -249,9 +279,11 @@ Expression: TypeAlias = (
     | HasText
     | IsConcept
     | IsDescribed
+    | IsAnnotated
     | IsRelated
     | MovesHead
     | InFamily
+    | IsMarked
     | HasScore
     | OnDataset
 )

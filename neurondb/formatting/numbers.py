@@ -69,8 +69,15 @@ def _with_digits(
     return None
 
 
-def format_count(n: int, noun: str) -> str:
-    """Return a count with its noun: `1 neuron`, `1,204 neurons`."""
+def format_whole(n: int | None) -> str:
+    """Return a whole number with separators between its thousands."""
+    return MISSING if n is None else f"{n:,}"
+
+
+def format_count(n: int | None, noun: str) -> str:
+    """Return a count with its noun: `1 neuron`, `1,204 neurons`; None is one that nobody says."""
+    if n is None:
+        return f"{noun}s whose number is not known"
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 

@@ -67,6 +67,10 @@ ENOUGH_TOKENS: Final = 10_000_000
 """Tokens from which extremes are compared: half as many as in the papers."""
 
 
+NARROWEST: Final = 512
+"""A width that no model of the papers is below."""
+
+
 def allow_for_texts(name: str, n_tokens: int) -> Texts:
     """Return what is allowed for the texts of a dataset."""
     enough = n_tokens >= ENOUGH_TOKENS
@@ -82,6 +86,9 @@ def read_weight_noise(quantisation: str | None) -> float:
 
 
 def allow_for_rounding(d_model: int, quantisation: str | None = None) -> float:
-    """Return how far a cosine near ±.5 may move when weights are rounded."""
+    """Return how far a cosine near ±.5 may move when weights are rounded.
+
+    The narrower the model, the farther; one known from imports, of width 0, may be any.
+    """
     noise = read_weight_noise(quantisation)
-    return _DEVIATIONS * noise * math.sqrt(3 / d_model) + noise**2
+    return _DEVIATIONS * noise * math.sqrt(3 / (d_model or NARROWEST)) + noise**2

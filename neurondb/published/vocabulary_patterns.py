@@ -70,8 +70,7 @@ _ENTROPY: Final = Claim(
     "The last layers have neurons that write what the logits hardly read: entropy neurons.",
     "share of neurons of twice a random vector's null_share, last two layers − the others",
     True, 0.0, "universal-neurons §5.2, Figure 7", "vocab",
-    "SELECT n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,"
-    " n.out_norm, v.variance, v.null_share FROM neurons n"
+    "SELECT n.name, n.out_norm, v.variance, v.null_share FROM named_neurons n"
     " JOIN models m ON m.model_id = n.model_id JOIN vocab_stats v ON v.neuron_id = n.neuron_id"
     " WHERE m.name = {model} AND v.vector = 'out' AND n.layer >= {n} - 2"
     " ORDER BY v.null_share DESC LIMIT 20",
@@ -138,6 +137,6 @@ def _compare_candidates(
     """Return how many more candidates the last two layers have; None where it was not computed."""
     if np.isnan(null_share).all():
         return None
-    least = min(_LARGEST_SHARE, _FAR_BEYOND_CHANCE * math.sqrt(NULL_DIRECTIONS / d_model))
+    least = min(_LARGEST_SHARE, _FAR_BEYOND_CHANCE * math.sqrt(NULL_DIRECTIONS / max(d_model, 1)))
     is_candidate = null_share > least
     return subtract_effects(measure_share(is_candidate[-2:]), measure_share(is_candidate[:-2]))

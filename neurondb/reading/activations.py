@@ -48,14 +48,14 @@ class SignCase:
 
     Attributes:
         sign_case: such as `gate+_in-`; of an ungated neuron `in+` or `in-`.
-        count: tokens that fall into it.
+        count: tokens that fall into it; None where an import does not say.
         freq: their share of all counted tokens; None when no token was counted.
         dominant: whether it is the most frequent case of the neuron.
         swish: the activation function's value, act(x_gate).
     """
 
     sign_case: str
-    count: int
+    count: int | None
     freq: float | None
     dominant: bool
     post: Spread
@@ -113,7 +113,7 @@ class Activations:
     """A neuron's activations on a dataset, in canonical sign.
 
     Attributes:
-        n_tokens: tokens that were counted.
+        n_tokens: tokens that were counted; None where an import does not say.
         freq: share of them with x_gate > 0; None for an ungated neuron.
         post_positive: share of them with hook_post > 0.
         pre: moments of hook_pre.
@@ -125,7 +125,7 @@ class Activations:
     """
 
     dataset: Dataset
-    n_tokens: int
+    n_tokens: int | None
     freq: float | None
     post_positive: float | None
     pre: Moments
@@ -203,9 +203,10 @@ def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tup
         .order_by(r.c.sign_case_id)
     )
     cases = [_make_case(row._mapping) for row in rows]
-    if not cases or not any(case.count for case in cases):
+    if not any(case.freq for case in cases):
         return tuple(cases)
-    first = max(range(len(cases)), key=lambda i: cases[i].count)
+    # Counts tell cases apart that are equally frequent to the last bit; an import may lack them.
+    first = max(range(len(cases)), key=lambda i: (cases[i].freq or 0.0, cases[i].count or 0))
     cases[first] = replace(cases[first], dominant=True)
     return tuple(cases)
 

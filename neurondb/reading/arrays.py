@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal_column, select
 
-from neurondb.reading.models import Model
+from neurondb.reading.models import Model, match_neurons
 from neurondb.reading.texts import Dataset
 from neurondb.schema import codes, tables
 from neurondb.taxonomy import CLASSES, UNDEFINED
@@ -128,8 +128,11 @@ def choose_region(
 def count_classes(connection: Connection, model: Model) -> list[ClassCount]:
     """Return the counts that are not zero, by layer and class, at the τ of `neuron_overview`.
 
-    Each count is a range of the index by class, so nothing is sorted.
+    Each count is a range of the index by class, so nothing is sorted. A model known from imports
+    alone has none: nobody has seen its weights.
     """
+    if not has_cosines(connection, model):
+        return []
     layers, kinds, c = tables.layers.c, tables.rw_classes.c, tables.classes.c
     first = model.first_neuron_id + layers.layer * model.d_mlp
     n = (
@@ -150,8 +153,20 @@ def count_classes(connection: Connection, model: Model) -> list[ClassCount]:
     return [count for row in rows if (count := ClassCount(*row)).n]
 
 
+def has_cosines(connection: Connection, model: Model) -> bool:
+    """Tell whether any cosine of a model is stored: of one known from imports alone, none is."""
+    c = tables.cosines.c
+    one = select(c.neuron_id).where(match_neurons(c.neuron_id, model)).limit(1)
+    return connection.execute(one).first() is not None
+
+
 def read_class_ids(connection: Connection, model: Model) -> Float[np.ndarray, "layers neurons"]:
-    """Return the class id of every neuron at the τ of `neuron_overview`; NaN where it has none."""
+    """Return the class id of every neuron at the τ of `neuron_overview`; NaN where it has none.
+
+    Without weights there are no classes.
+    """
+    if not has_cosines(connection, model):
+        return np.full((model.n_layers, model.d_mlp), np.nan)
     c = tables.classes.c
     (class_ids,) = read_neuron_values(
         connection, model, [c.class_id], c.threshold == model.threshold

@@ -15,6 +15,7 @@ from neurondb.reading.models import Model
 from neurondb.reading.runs import make_absent_run_error
 from neurondb.reading.tokens import read_token_texts
 from neurondb.schema import tables
+from neurondb.schema.named_neurons import named_neurons
 
 _IDS_PER_STATEMENT: Final = 500
 """How many ids a statement binds at most."""
@@ -304,18 +305,18 @@ def _read_tried(
     connection: Connection, where: ColumnElement[bool]
 ) -> list[tuple[int, TriedNeuron]]:
     """Return run id and neuron, in the order of runs, candidates first, then by rank."""
-    c, n, m = tables.concept_candidates.c, tables.neurons.c, tables.models.c
+    c, n, m = tables.concept_candidates.c, named_neurons.c, tables.models.c
     q, k = tables.classes.c, tables.rw_classes.c
     names = [field.name for field in fields(TriedNeuron)]
     known: dict[str, Any] = {
-        "name": n.layer.label("name"),
+        "name": n.name.label("name"),
         "layer": n.layer,
         "class_name": k.name.label("class_name"),
     }
     of_class = (q.neuron_id == c.neuron_id) & (q.threshold == m.threshold)
     rows = connection.execute(
-        select(c.run_id, n.neuron, *(known[name] if name in known else c[name] for name in names))
-        .join_from(tables.concept_candidates, tables.neurons, n.neuron_id == c.neuron_id)
+        select(c.run_id, *(known[name] if name in known else c[name] for name in names))
+        .join_from(tables.concept_candidates, named_neurons, n.neuron_id == c.neuron_id)
         .join(tables.models, m.model_id == n.model_id)
         .outerjoin(tables.classes, of_class)
         .outerjoin(tables.rw_classes, k.class_id == q.class_id)
@@ -323,10 +324,9 @@ def _read_tried(
         .order_by(c.run_id, c.random, c.rank)
     )
     found = []
-    for run_id, neuron, *values in rows:
+    for run_id, *values in rows:
         named = dict(zip(names, values, strict=True))
-        named |= {"name": f"{named['layer']}.{neuron}", "random": bool(named["random"])}
-        found.append((run_id, TriedNeuron(**named)))
+        found.append((run_id, TriedNeuron(**named | {"random": bool(named["random"])})))
     return found
 
 

@@ -23,11 +23,10 @@ _STAGES: Final = ("weights", "vocab", "properties", "texts", "activations", "pea
 _SETTINGS: Final = ("model_id", "threshold", "dataset_id", "first_neuron_id", "n_unused_rows")
 
 _FOUND: Final = """
-    SELECT m.name AS model,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+    SELECT m.name AS model, n.name,
        d.neuron_id, d.text
     FROM descriptions d
-    JOIN neurons n ON n.neuron_id = d.neuron_id
+    JOIN named_neurons n ON n.neuron_id = d.neuron_id
     JOIN models m ON m.model_id = n.model_id
     WHERE {contains}
     ORDER BY d.neuron_id

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from neurondb.contracts.entropy import EntropyCurves
 from neurondb.interventions import ENTROPY_METRICS
-from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.runs import make_absent_run_error
 from neurondb.schema import tables
@@ -139,7 +138,7 @@ def _read_curves(connection: Connection, model: Model, run: EntropyRun) -> Entro
         cell = (place_of[row.neuron_id], row.step)
         for found, number in ((fixed, row.fixed), (frozen, row.frozen)):
             found[row.metric][cell] = np.nan if number is None else number
-    places = [NeuronPlace(*model.locate(row.neuron_id)) for row in neurons]
+    places = [model.find_place(row.neuron_id) for row in neurons]
     n_asked = sum(not row.random for row in neurons)
     means = {metric: getattr(run, f"clean_{metric}") for metric in ENTROPY_METRICS}
     return EntropyCurves(

@@ -56,7 +56,8 @@ class Example:
     Attributes:
         rank: place in the list; 0 is the most extreme.
         ordinal: place of the text in its dataset, from 0.
-        position: token position in the text; the prefix token, such as BOS, has 0.
+        position: token position in the text; the prefix token, such as BOS, has 0. None where an
+            import says the text alone.
         value: the quantity there, with its sign, in canonical sign.
         excerpt: the text around that position.
         trace: values token by token around that position; None where none is stored.
@@ -65,7 +66,7 @@ class Example:
     rank: int
     text_id: int
     ordinal: int | None
-    position: int
+    position: int | None
     value: float
     excerpt: Excerpt
     trace: Trace | None = None
@@ -188,7 +189,7 @@ def add_texts(
             row.rank,
             row.text_id,
             row.ordinal,
-            row.position,
+            None if row.position == codes.UNKNOWN_POSITION else row.position,
             row.value,
             excerpt,
             trace_of.get(place),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, text
 from neurondb.errors import UnknownNameError
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.schema.named_neurons import named_neurons
 from neurondb.schema.tables.families import ALL_CASES
 
 EVERY: Final = "all"
@@ -265,19 +266,19 @@ def read_family_page(connection: Connection, run_id: int, k: int) -> FamilyPage:
 def _list_explained(
     connection: Connection, run_id: int, family: str, k: int
 ) -> Sequence[Explained]:
-    f, t, n = tables.neuron_families.c, tables.token_tests.c, tables.neurons.c
+    f, t, n = tables.neuron_families.c, tables.token_tests.c, named_neurons.c
     rows = connection.execute(
-        select(f.neuron_id, n.layer, n.neuron, t.name, f.score, f.inside_mean >= f.outside_mean)
+        select(f.neuron_id, n.name, t.name, f.score, f.inside_mean >= f.outside_mean)
         .select_from(tables.neuron_families)
         .join(tables.token_tests, (t.run_id == f.run_id) & (t.test == f.test))
-        .join(tables.neurons, n.neuron_id == f.neuron_id)
+        .join(named_neurons, n.neuron_id == f.neuron_id)
         .where(f.run_id == run_id, f.case_id == ALL_CASES, f.rank == 0, t.family == family)
         .order_by(f.score.desc(), f.neuron_id)
         .limit(k or None)
     )
     return [
-        Explained(key, f"{layer}.{neuron}", test, score, 1 if more else -1)
-        for key, layer, neuron, test, score, more in rows
+        Explained(key, name, test, score, 1 if more else -1)
+        for key, name, test, score, more in rows
     ]
 
 

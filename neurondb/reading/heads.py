@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, func, select
 from neurondb.reading.head_cases import HeadEffectCase, list_head_cases
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.schema.named_neurons import named_neurons
 
 STRONG: Final = 4.0
 """Standard deviations of random directions from which a pair counts as strong."""
@@ -71,6 +72,7 @@ class NeuronHead:
         neuron_id: The neuron.
         layer: Its layer.
         neuron: Its number there.
+        name: The neuron as it is written.
         head_layer: The layer of the head.
         head: The head.
         score: Positive where firing raises the head's attention to BOS.
@@ -82,17 +84,13 @@ class NeuronHead:
     neuron_id: int
     layer: int
     neuron: int
+    name: str
     head_layer: int
     head: int
     score: float
     standardised: float
     rank: int | None
     head_rank: int | None
-
-    @property
-    def name(self) -> str:
-        """Return the neuron as it is written."""
-        return f"{self.layer}.{self.neuron}"
 
     @property
     def head_name(self) -> str:
@@ -112,6 +110,7 @@ class HeadEffect:
     neuron_id: int
     layer: int
     neuron: int
+    name: str
     head_layer: int
     head: int
     score: float
@@ -130,11 +129,6 @@ class HeadEffect:
     firing_norm_change: float | None
     bos_correlation: float | None
     norm_correlation: float | None
-
-    @property
-    def name(self) -> str:
-        """Return the neuron as it is written."""
-        return f"{self.layer}.{self.neuron}"
 
     @property
     def head_name(self) -> str:
@@ -260,18 +254,19 @@ def list_heads(connection: Connection, run: HeadRun) -> tuple[AttentionHead, ...
 
 
 def _select_pairs() -> Select[Any]:
-    r, n = tables.neuron_head_rows.c, tables.neurons.c
+    r, n = tables.neuron_head_rows.c, named_neurons.c
     return select(
         r.neuron_id,
         n.layer,
         n.neuron,
+        n.name,
         r.head_layer,
         r.head,
         r.score,
         r.standardised,
         r.rank,
         r.head_rank,
-    ).join_from(tables.neuron_head_rows, tables.neurons, n.neuron_id == r.neuron_id)
+    ).join_from(tables.neuron_head_rows, named_neurons, n.neuron_id == r.neuron_id)
 
 
 def list_strongest(
@@ -349,11 +344,11 @@ def list_head_effects(
     connection: Connection, run: HeadRun | None = None, neuron_id: int | None = None
 ) -> tuple[HeadEffect, ...]:
     """Return path ablations of a run or of a neuron, those of the strongest scores first."""
-    a, n = tables.head_ablations.c, tables.neurons.c
+    a, n = tables.head_ablations.c, named_neurons.c
     names = [field.name for field in fields(HeadEffect)]
-    columns = [n[name] if name in ("layer", "neuron") else a[name] for name in names]
+    columns = [n[name] if name in ("layer", "neuron", "name") else a[name] for name in names]
     chosen = select(*columns).join_from(
-        tables.head_ablations, tables.neurons, n.neuron_id == a.neuron_id
+        tables.head_ablations, named_neurons, n.neuron_id == a.neuron_id
     )
     if run is not None:
         chosen = chosen.where(a.run_id == run.run_id)

@@ -54,11 +54,6 @@ class DecodedNeuron(NamedTuple):
     probability: float
     normalised: float
 
-    @property
-    def name(self) -> str:
-        """The neuron as `layer.neuron`."""
-        return f"{self.layer}.{self.neuron}"
-
 
 @dataclass(frozen=True)
 class HeadPlace:

@@ -125,16 +125,21 @@ class Model:
         layer, neuron = divmod(neuron_id - self.first_neuron_id, self.d_mlp)
         return layer, neuron
 
+    def find_place(self, neuron_id: int) -> NeuronPlace:
+        """Return a neuron's place as its name has it: with its expert where it has one."""
+        layer, neuron = self.locate(neuron_id)
+        found = None if self.experts is None else self.experts.locate(layer, neuron)
+        if found is None:
+            return NeuronPlace(layer, neuron)
+        return NeuronPlace(layer, found.neuron, found.expert)
+
     def name_neuron(self, neuron_id: int) -> str:
         """Return a neuron as `layer.neuron`, or `layer.expert.neuron`, all from 0."""
-        return self.name_place(*self.locate(neuron_id))
+        return self.find_place(neuron_id).name
 
     def name_place(self, layer: int, neuron: int) -> str:
         """Return the name of the neuron with a number in a layer."""
-        place = None if self.experts is None else self.experts.locate(layer, neuron)
-        if place is None:
-            return f"{layer}.{neuron}"
-        return f"{layer}.{place.expert}.{place.neuron}"
+        return self.name_neuron(self.first_neuron_id + layer * self.d_mlp + neuron)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ def locate_place(model: Model, place: NeuronPlace) -> NeuronPlace:
 def has_place(model: Model, place: NeuronPlace) -> bool:
     """Tell whether a model has a neuron at a place."""
     with suppress(UnknownNameError):
-        return find_neuron_id(model, *place) > 0
+        find_neuron_id(model, *place)
+        return True
     return False
 
 

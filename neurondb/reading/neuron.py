@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.reading.activations import (
     Activations,
     Quantiles,
     interpolate_quantiles,
     read_activations,
 )
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
 from neurondb.reading.descriptions import read_description
@@ -26,6 +28,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.explanations import Explanation, read_explanations
 from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.heads import KnownHead, list_neuron_heads
@@ -55,8 +58,9 @@ from neurondb.schema import tables
 class Identity:
     """A neuron's place and the numbers of its vectors after preprocessing (METHODS §1).
 
-    Sign and norms are None while the weights of the layer are not ingested. What belongs to the
-    gate is None for an ungated neuron, and a bias is None where the model has none.
+    Sign and norms are None while the weights of the layer are not ingested; the row of a neuron
+    known from imports has 0 for its sign. What belongs to the gate is None for an ungated neuron,
+    and a bias is None where the model has none.
 
     Attributes:
         name: `layer.neuron`, both from 0.
@@ -84,21 +88,6 @@ class Identity:
     in_bias: float | None
     penalty: float | None
     quantisation: str | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """A label, a score or a remark that someone outside stored for a neuron.
-
-    Attributes:
-        source: who or what it comes from.
-        key: what it is about, such as `label`.
-    """
-
-    source: str
-    key: str
-    value: str | None
-    note: str | None
 
 
 class NeuronSummary(NamedTuple):
@@ -163,6 +152,7 @@ class NeuronPage:
         families: the tests of tokens that explain it; None where `families` has not been run.
         series: its way through the series of models that its model is part of, the newest first.
         description: what stands out of it, in a line; None where none is stored.
+        explanations: what programs said that it is, the best scored first.
     """
 
     identity: Identity
@@ -181,6 +171,7 @@ class NeuronPage:
     families: NeuronFamilies | None = None
     series: tuple[NeuronSeries, ...] = ()
     description: str | None = None
+    explanations: tuple[Explanation, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -203,6 +194,7 @@ class NeuronDetails(NamedTuple):
         relations: its relations to other neurons, by weights; None where they were not computed.
         heads: the attention heads that it moves most, the strongest first.
         series: its way through the series of models that its model is part of, the newest first.
+        explanations: what programs said that it is, the best scored first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -221,6 +213,7 @@ class NeuronDetails(NamedTuple):
     relations: Relations | None
     heads: tuple[KnownHead, ...]
     series: tuple[NeuronSeries, ...]
+    explanations: tuple[Explanation, ...]
 
 
 def read_neuron_summary(
@@ -305,6 +298,7 @@ def read_neuron_page(
         heads=list_neuron_heads(connection, key),
         families=read_summary_families(connection, summary),
         series=list_neuron_series(connection, stored_model, layer, neuron),
+        explanations=read_explanations(connection, key),
     )
 
 
@@ -344,6 +338,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         relations=read_relations(connection, model, key),
         heads=list_neuron_heads(connection, key),
         series=list_neuron_series(connection, model, identity.layer, identity.neuron),
+        explanations=read_explanations(connection, key),
     )
 
 
@@ -374,16 +369,5 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         neuron=neuron,
         neuron_id=key,
         quantisation=model.quantisation,
-        **(weights if row is None else row._asdict()),
+        **(weights if row is None else row._asdict() | {"sign": row.sign or None}),
     )
-
-
-def read_annotations(connection: Connection, neuron_id: int) -> tuple[Annotation, ...]:
-    """Return the annotations of a neuron, sorted by source and key."""
-    a = tables.annotations.c
-    rows = connection.execute(
-        select(a.source, a.key, a.value, a.note)
-        .where(a.neuron_id == neuron_id)
-        .order_by(a.source, a.key, a.annotation_id)
-    )
-    return tuple(Annotation(*row) for row in rows)

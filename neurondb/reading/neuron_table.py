@@ -129,7 +129,7 @@ def read_first_tokens(connection: Connection, neuron_ids: Sequence[int]) -> dict
 
 def find_starting_point(connection: Connection, model: Model) -> StartingPoint:
     """Return where to begin looking at a model."""
-    c, end = tables.cosines.c, model.first_neuron_id + model.n_neurons
+    c, end = tables.cosines.c, model.first_neuron_id + model.n_ids
     # The sum keeps SQLite from sorting the model's range of ids: it walks the index by cos(in, out)
     # from its low end to the first neurons of this model.
     of_model = (c.neuron_id + 0).between(model.first_neuron_id, end - 1)
@@ -158,7 +158,7 @@ def _is_word(token: str) -> bool:
 def read_class_names(connection: Connection, model: Model) -> dict[int, str]:
     """Return neuron id → read-write class at the model's τ, for every neuron that has one."""
     q, k = tables.classes.c, tables.rw_classes.c
-    end = model.first_neuron_id + model.n_neurons
+    end = model.first_neuron_id + model.n_ids
     rows = connection.execute(
         select(q.neuron_id, k.name)
         .join_from(tables.classes, tables.rw_classes, k.class_id == q.class_id)

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
 from neurondb.schema.columns import unscale
+from neurondb.schema.named_neurons import named_neurons
 
 FIRES: Final = {"peak": "fires on", "previous": "fires after", "next": "fires before"}
 """Place of a token → what the neuron does that has it there."""
@@ -137,6 +138,7 @@ class Firing:
     neuron_id: int
     layer: int
     neuron: int
+    name: str
     class_name: str | None
     sign_case: str
     place: str
@@ -144,11 +146,6 @@ class Firing:
     count: int
     list_size: int
     value: float | None
-
-    @property
-    def name(self) -> str:
-        """The neuron as `layer.neuron`."""
-        return f"{self.layer}.{self.neuron}"
 
     @property
     def effect(self) -> str:
@@ -211,18 +208,18 @@ def _select_strongest(
 def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
     """Return the query of chosen rows with what is shown of them, in the same order."""
     top = chosen.subquery()
-    r, b, n = top.c, tables.peak_token_rows.c, tables.neurons.c
+    r, b, n = top.c, tables.peak_token_rows.c, named_neurons.c
     q, k, e = tables.classes.c, tables.rw_classes.c, tables.example_rows.c
     size = select(func.count(e.rank)).where(_match_list(r)).scalar_subquery()
     value = _select_example_value(r, b.best_rank)
     same = (b.neuron_id == r.neuron_id) & (b.dataset_id == r.dataset_id)
     same &= (b.list_id == r.list_id) & (b.rank == r.rank)
     return (
-        select(r.token_id, r.neuron_id, n.layer, n.neuron, k.name, r.list_id, r.rank, r.count)
-        .add_columns(size, value)
+        select(r.token_id, r.neuron_id, n.layer, n.neuron, n.name)
+        .add_columns(k.name, r.list_id, r.rank, r.count, size, value)
         .select_from(top)
         .join(tables.peak_token_rows, same)
-        .join(tables.neurons, n.neuron_id == r.neuron_id)
+        .join(named_neurons, n.neuron_id == r.neuron_id)
         .outerjoin(tables.classes, (q.neuron_id == r.neuron_id) & (q.threshold == model.threshold))
         .outerjoin(tables.rw_classes, k.class_id == q.class_id)
         .order_by(r.count.desc(), r.rank, r.neuron_id, r.list_id, r.token_id)
@@ -230,11 +227,9 @@ def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
 
 
 def _make_firing(row: Any) -> Firing:
-    token_id, neuron_id, layer, neuron, class_name, list_id, rank, count, size, value = row
+    token_id, *neuron, class_name, list_id, rank, count, size, value = row
     case, place = _LISTS[list_id]
-    return Firing(
-        *(token_id, neuron_id, layer, neuron, class_name, case, place, rank, count, size, value)
-    )
+    return Firing(token_id, *neuron, class_name, case, place, rank, count, size, value)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from neurondb.reading.models import Model
+from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import tables
 
 WHOLE_MODEL: Final = -1
@@ -124,9 +124,18 @@ def find_latest_run(connection: Connection, model: Model) -> LatestRun | None:
 def find_reading(connection: Connection, model: Model) -> Reading | None:
     """Return how a model read the dataset that it shows; None where it has read none."""
     d, z, sample = tables.dataset_rows, tables.tokenizations, tables.text_samples
+    a = tables.activation_stats.c
+    # What was imported was read by somebody else, who may say how many tokens were counted.
+    imported = (
+        select(a.n_tokens)
+        .where(match_neurons(a.neuron_id, model), a.dataset_id == model.dataset_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    n_tokens = func.coalesce(z.c.n_tokens, imported).label("n_tokens")
     row = connection.execute(
         select(
-            *(d.c.name, d.c.n_texts, z.c.n_tokens, z.c.max_len, z.c.skip_bos),
+            *(d.c.name, d.c.n_texts, n_tokens, z.c.max_len, z.c.skip_bos),
             *(sample.c.n_source_texts, sample.c.seed),
         )
         .outerjoin_from(d, z, (z.c.dataset_id == d.c.dataset_id) & (z.c.model_id == model.model_id))

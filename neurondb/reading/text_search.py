@@ -33,9 +33,9 @@ _COUNT_NEURONS: Final = """
     WHERE r.text_id IN ({ids})
     GROUP BY r.text_id"""
 _FOUND_ANNOTATIONS: Final = """
-    SELECT a.neuron_id, m.name AS model, n.layer, n.neuron, a.source, a.key, a.value, a.note
+    SELECT a.neuron_id, m.name AS model, n.name, a.source, a.key, a.value, a.note
     FROM annotations a
-    JOIN neurons n ON n.neuron_id = a.neuron_id
+    JOIN named_neurons n ON n.neuron_id = a.neuron_id
     JOIN models m ON m.model_id = n.model_id
     WHERE {contains}
     ORDER BY a.annotation_id
@@ -200,8 +200,6 @@ def search_annotations(
     contains = write_condition("annotations", "a", phrases, bind, server=server)
     statement = _FOUND_ANNOTATIONS.format(contains=contains, limit=limit)
     return tuple(
-        FoundAnnotation(
-            row.model, f"{row.layer}.{row.neuron}", row.source, row.key, row.value, row.note
-        )
+        FoundAnnotation(row.model, row.name, row.source, row.key, row.value, row.note)
         for row in connection.execute(text(statement), bind.values)
     )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, func, select
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
 from neurondb.schema.columns import unscale
+from neurondb.schema.named_neurons import named_neurons
 
 EFFECTS: Final = {
     ("gate", "top"): "reads",
@@ -53,6 +54,7 @@ class Occurrence(NamedTuple):
     neuron_id: int
     layer: int
     neuron: int
+    name: str
     vector: str
     basis: str
     direction: str
@@ -60,11 +62,6 @@ class Occurrence(NamedTuple):
     cosine: float
     dot: float | None
     class_name: str | None
-
-    @property
-    def name(self) -> str:
-        """The neuron as `layer.neuron`."""
-        return f"{self.layer}.{self.neuron}"
 
     @property
     def effect(self) -> str:
@@ -117,31 +114,30 @@ def list_occurrences(
 
 def select_occurrences(model: Model, token_ids: Sequence[int], lists: ListFilter) -> Select[Any]:
     """Return the query of `list_occurrences`, which the index by token answers."""
-    r, n, q = tables.top_token_rows.c, tables.neurons.c, tables.classes.c
+    r, n, q = tables.top_token_rows.c, named_neurons.c, tables.classes.c
     t, k = tables.tokens.c, tables.rw_classes.c
     list_ids = [
         code
         for code, vector, basis, _ in codes.TOKEN_LISTS
         if vector in lists.vectors and basis in lists.bases
     ]
-    end = model.first_neuron_id + model.n_neurons
     return (
         select(
-            *(r.token_id, r.neuron_id, n.layer, n.neuron),
+            *(r.token_id, r.neuron_id, n.layer, n.neuron, n.name),
             *(r.list_id, r.rank, unscale(r.scaled_cosine)),
             *(n.gate_norm, n.in_norm, n.out_norm, t.unembed_norm, t.embed_norm, k.name),
         )
-        .join_from(tables.top_token_rows, tables.neurons, n.neuron_id == r.neuron_id)
+        .join_from(tables.top_token_rows, named_neurons, n.neuron_id == r.neuron_id)
         .join(tables.tokens, (t.model_id == model.model_id) & (t.token_id == r.token_id))
         .outerjoin(tables.classes, (q.neuron_id == r.neuron_id) & (q.threshold == model.threshold))
         .outerjoin(tables.rw_classes, k.class_id == q.class_id)
         .where(r.token_id.in_(token_ids) & r.list_id.in_(list_ids))
-        .where((r.neuron_id >= model.first_neuron_id) & (r.neuron_id < end))
+        .where(match_neurons(r.neuron_id, model))
     )
 
 
 def _make_occurrence(
-    token_id: int, neuron_id: int, layer: int, neuron: int, *values: Any
+    token_id: int, neuron_id: int, layer: int, neuron: int, name: str, *values: Any
 ) -> Occurrence:
     list_id, rank, cosine, *norms, class_name = values
     vector, basis, direction = _TOKEN_LISTS[list_id]
@@ -149,7 +145,7 @@ def _make_occurrence(
     token_norm = norms[len(codes.VECTORS) + codes.BASES.index(basis)]
     dot = None if norm is None or token_norm is None else cosine * norm * token_norm
     place = (vector, basis, direction, rank, cosine, dot)
-    return Occurrence(token_id, neuron_id, layer, neuron, *place, class_name)
+    return Occurrence(token_id, neuron_id, layer, neuron, name, *place, class_name)
 
 
 def _sort_by_cosine(place: Occurrence) -> tuple[float, int, int, tuple[str, str], int]:

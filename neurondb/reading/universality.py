@@ -12,6 +12,7 @@ from neurondb.reading.models import Model, find_model
 from neurondb.reading.runs import make_absent_run_error
 from neurondb.reading.universality_cases import CaseMatch, list_case_matches
 from neurondb.schema import tables
+from neurondb.schema.named_neurons import named_neurons
 
 REVERSE_LISTED: Final = 5
 """Neurons of other models that are listed where a neuron is their best match."""
@@ -65,6 +66,7 @@ class UniversalityPage:
         baseline: that of the rotated baseline.
         best_layer: layer of the neuron that has it; −1 for none.
         best_neuron: its number in that layer.
+        other_models: the other models, as they are stored.
     """
 
     run: UniversalityRun
@@ -75,6 +77,7 @@ class UniversalityPage:
     baseline: Float[np.ndarray, "others layers neurons"]
     best_layer: Int[np.ndarray, "others layers neurons"]
     best_neuron: Int[np.ndarray, "others layers neurons"]
+    other_models: tuple[Model, ...]
 
     @property
     def excess(self) -> Float[np.ndarray, "layers neurons"]:
@@ -85,7 +88,8 @@ class UniversalityPage:
     def name_best(self, other: int, layer: int, neuron: int) -> str:
         """Return the name of a neuron's best match in an other model, by that model's place."""
         place = (other, layer, neuron)
-        return f"{self.best_layer[place]}.{self.best_neuron[place]}"
+        best = int(self.best_layer[place]), int(self.best_neuron[place])
+        return self.other_models[other].name_place(*best)
 
 
 @dataclass(frozen=True)
@@ -231,8 +235,10 @@ def read_universality_page(connection: Connection, run_id: int) -> UniversalityP
     numbers.reshape(4, len(others), -1)[:, places.astype(np.int64), at] = found
     best_layer, best_neuron = numbers[2:].astype(np.int64)
     run = UniversalityRun(*values)
+    other_models = tuple(find_model(connection, other.name) for other in others)
     return UniversalityPage(
-        run, model, dataset, others, numbers[0], numbers[1], best_layer, best_neuron
+        *(run, model, dataset, others, numbers[0], numbers[1], best_layer, best_neuron),
+        other_models,
     )
 
 
@@ -278,10 +284,10 @@ def read_neuron_universality(
 
 def _list_matches(connection: Connection, run_id: int, neuron_id: int) -> tuple[NeuronMatch, ...]:
     u, k, m = tables.universality.c, tables.universality_models.c, tables.models.c
-    best, lowest = tables.neurons.alias(), tables.neurons.alias()
-    places = (best.c.layer, best.c.neuron, lowest.c.layer, lowest.c.neuron)
+    best, lowest = named_neurons.alias(), named_neurons.alias()
     rows = connection.execute(
-        select(m.name, k.aligned_by, u.correlation, u.baseline, u.lowest, *places)
+        select(m.name, k.aligned_by, u.correlation, u.baseline, u.lowest)
+        .add_columns(best.c.name, lowest.c.name)
         .join_from(
             tables.universality,
             tables.universality_models,
@@ -297,34 +303,29 @@ def _list_matches(connection: Connection, run_id: int, neuron_id: int) -> tuple[
         NeuronMatch(
             run_id,
             name,
-            _format_place(layer, neuron),
+            best_name,
             correlation,
             baseline,
-            _format_place(low_layer, low_neuron),
+            lowest_name,
             low,
             aligned_by,
         )
-        for name, aligned_by, correlation, baseline, low, *at in rows
-        for layer, neuron, low_layer, low_neuron in [at]
+        for name, aligned_by, correlation, baseline, low, best_name, lowest_name in rows
     )
-
-
-def _format_place(layer: int | None, neuron: int | None) -> str | None:
-    return None if layer is None else f"{layer}.{neuron}"
 
 
 def _list_reverse(connection: Connection, neuron_id: int) -> tuple[int, tuple[ReverseMatch, ...]]:
     """Return how many neurons have this one as their best match, and the most correlated ones."""
-    u, n, m = tables.universality.c, tables.neurons.c, tables.models.c
+    u, n, m = tables.universality.c, named_neurons.c, tables.models.c
     ids = select(func.count(u.neuron_id.distinct())).where(u.best_id == neuron_id)
     rows = connection.execute(
-        select(m.name, n.layer, n.neuron, func.max(u.correlation))
-        .join_from(tables.universality, tables.neurons, n.neuron_id == u.neuron_id)
+        select(m.name, n.name, func.max(u.correlation))
+        .join_from(tables.universality, named_neurons, n.neuron_id == u.neuron_id)
         .join(tables.models, m.model_id == n.model_id)
         .where(u.best_id == neuron_id)
-        .group_by(m.name, n.layer, n.neuron)
+        .group_by(m.name, n.layer, n.neuron, n.name)
         .order_by(func.max(u.correlation).desc(), m.name, n.layer, n.neuron)
         .limit(REVERSE_LISTED)
     )
-    found = tuple(ReverseMatch(name, f"{layer}.{neuron}", r) for name, layer, neuron, r in rows)
+    found = tuple(ReverseMatch(*row) for row in rows)
     return connection.scalar(ids) or 0, found

@@ -12,6 +12,7 @@ from neurondb.reading.arrays import read_numbers, replace_null_by_nan
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.codes import GATED_CASES, SIGN_CASES, UNGATED_CASES
+from neurondb.schema.named_neurons import named_neurons
 
 FEWEST_TOKENS: Final = 20
 """Tokens in a case from which a neuron's correlation there is counted in shares and medians: one
@@ -76,7 +77,7 @@ def read_universality_cases(
     """Return the numbers of a run by sign case; None where it was not asked for them."""
     codes = GATED_CASES if model.gated else UNGATED_CASES
     c, u = tables.universality_cases.c, tables.universality.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     ids, places, cases, *found = read_numbers(
         connection,
         select(
@@ -113,16 +114,16 @@ def read_universality_cases(
 def list_case_matches(connection: Connection, run_id: int, neuron_id: int) -> tuple[CaseMatch, ...]:
     """Return a neuron's matches in a run, one for each sign case that it can be in."""
     c, k = tables.universality_cases.c, tables.universality_models.c
-    m, b = tables.models.c, tables.neurons.c
+    m, b = tables.models.c, named_neurons.c
     rows = connection.execute(
-        select(c.case_id, m.name, b.layer, b.neuron, c.correlation, c.baseline, c.n_tokens)
+        select(c.case_id, m.name, b.name.label("best_name"), c.correlation, c.baseline, c.n_tokens)
         .join_from(
             tables.universality_cases,
             tables.universality_models,
             (k.run_id == c.run_id) & (k.place == c.place),
         )
         .join(tables.models, m.model_id == k.other_id)
-        .outerjoin(tables.neurons, b.neuron_id == c.best_id)
+        .outerjoin(named_neurons, b.neuron_id == c.best_id)
         .where(c.run_id == run_id, c.neuron_id == neuron_id)
         .order_by(c.case_id, c.correlation.desc().nulls_last(), c.place)
     ).all()
@@ -138,7 +139,7 @@ def list_case_matches(connection: Connection, run_id: int, neuron_id: int) -> tu
                 strongest.n_tokens,
                 float(best - baseline) if known else None,
                 strongest.name,
-                f"{strongest.layer}.{strongest.neuron}" if known else None,
+                strongest.best_name if known else None,
                 strongest.correlation,
                 strongest.baseline,
             )

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from neurondb.formatting.numbers import format_count
 from neurondb.reading.activations import Activations
 from neurondb.reading.models import Model
 from neurondb.schema import tables
@@ -173,7 +174,8 @@ def read_verdict(
         .where(c.neuron_id == neuron_id)
         .order_by(c.threshold)
     )
-    classes = [ClassAt(*row) for row in rows]
+    # A model known from imports alone has all its neurons in neuron_overview, of no class.
+    classes = [ClassAt(*row) for row in rows] if has_cosines(connection, neuron_id) else []
     class_shown = next(
         (candidate for candidate in classes if candidate.threshold == model.threshold), None
     )
@@ -183,6 +185,13 @@ def read_verdict(
         tuple(candidate for candidate in classes if candidate is not class_shown),
         tuple(_list_cautions(class_shown, cosines, activations)),
     )
+
+
+def has_cosines(connection: Connection, neuron_id: int) -> bool:
+    """Tell whether a neuron's cosines are stored; those of one known from imports are not."""
+    c = tables.cosines.c
+    stored = connection.execute(select(c.neuron_id).where(c.neuron_id == neuron_id)).first()
+    return stored is not None
 
 
 def describe_class(class_name: str) -> str:
@@ -204,7 +213,7 @@ def _list_cautions(
         return
     if activations.n_nonfinite:
         n_left_out = activations.n_nonfinite
-        n_all = activations.n_tokens + n_left_out
+        n_all = (activations.n_tokens or 0) + n_left_out
         yield Caution(
             "not finite",
             f"{n_left_out:,} of {n_all:,} tokens are left out: gate, in or post was NaN or infinite"
@@ -214,6 +223,6 @@ def _list_cautions(
     if fires is None:
         return
     if fires == 0:
-        yield Caution("dead", f"fires on none of {activations.n_tokens:,} tokens")
+        yield Caution("dead", f"fires on none of {format_count(activations.n_tokens, 'token')}")
     elif fires > DENSE:
         yield Caution("dense", f"fires on {fires:.1%} of the tokens")

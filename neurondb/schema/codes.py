@@ -27,6 +27,9 @@ SIDES: Final = (1, -1)
 PEAK_PLACES: Final = ("peak", "previous", "next")
 """Of an example's tokens, that at its peak, the one before and the one after (METHODS §5)."""
 
+UNKNOWN_POSITION: Final = -1
+"""The position of an example of which an import says the text alone; views show NULL."""
+
 CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "band 75-100%")
 """Examples beside the tops: texts drawn at random, and drawn from each quarter of the drawn texts
 by |peak|."""

@@ -3,8 +3,7 @@
 from typing import Final
 
 _CLAMP_SWEEPS = """
-SELECT r.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.name,
        k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
        x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
        (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
@@ -12,13 +11,12 @@ SELECT r.run_id, m.name AS model, n.layer, n.neuron,
 FROM clamp_runs r
 JOIN models m ON m.model_id = r.model_id
 JOIN clamp_run_neurons k ON k.run_id = r.run_id
-JOIN neurons n ON n.neuron_id = k.neuron_id
+JOIN named_neurons n ON n.neuron_id = k.neuron_id
 JOIN clamp_results x ON x.run_id = r.run_id
 """
 
 _CONCEPT_NEURONS = """
-SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron, n.name,
        c.neuron_id, c.vector,
        CASE WHEN c.cosine < 0 THEN -1 WHEN c.cosine IS NOT NULL THEN 1 END AS sign,
        c.direction, c.cosine, r.hook, c.low, c.high, c.low_change, c.high_change, c.change,
@@ -33,17 +31,16 @@ SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron
 FROM concept_candidates c
 JOIN concept_runs r ON r.run_id = c.run_id
 JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = c.neuron_id
+JOIN named_neurons n ON n.neuron_id = c.neuron_id
 """
 
 _CONCEPT_SWEEPS = """
-SELECT r.run_id, m.name AS model, r.concept,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT r.run_id, m.name AS model, r.concept, n.name,
        p.neuron_id, c.random, p.step, p.value, p.change, p.probability
 FROM concept_points p
 JOIN concept_runs r ON r.run_id = p.run_id
 JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN named_neurons n ON n.neuron_id = p.neuron_id
 JOIN concept_candidates c ON c.run_id = p.run_id AND c.neuron_id = p.neuron_id
 """
 

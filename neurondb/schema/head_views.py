@@ -6,13 +6,12 @@ Each is a name, a SELECT that SQLite and PostgreSQL both read, and what a row is
 from typing import Final
 
 _NEURON_HEADS = """
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.layer, n.neuron, n.name,
        r.neuron_id,
        r.head_layer, r.head, r.head_layer || '.' || r.head AS head_name, r.score, r.standardised,
        CASE WHEN r.score > 0 THEN 'deactivates' ELSE 'activates' END AS effect, r.rank, r.head_rank
 FROM neuron_head_rows r
-JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
 JOIN models m ON m.model_id = n.model_id
 """
 
@@ -26,8 +25,7 @@ JOIN models m ON m.model_id = r.model_id
 """
 
 _HEAD_EFFECTS = """
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.layer, n.neuron, n.name,
        a.neuron_id,
        a.head_layer, a.head, a.head_layer || '.' || a.head AS head_name, d.name AS dataset,
        a.score, a.standardised, a.n, a.n_firing, a.bos_attention, a.bos_change, a.output_norm,
@@ -36,13 +34,12 @@ SELECT m.name AS model, n.layer, n.neuron,
 FROM head_ablations a
 JOIN head_runs r ON r.run_id = a.run_id
 JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = a.neuron_id
+JOIN named_neurons n ON n.neuron_id = a.neuron_id
 LEFT JOIN dataset_rows d ON d.dataset_id = r.dataset_id
 """
 
 _HEAD_EFFECT_CASES = """
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.layer, n.neuron, n.name,
        a.neuron_id, a.head_layer, a.head, a.head_layer || '.' || a.head AS head_name,
        d.name AS dataset, e.score, e.standardised, s.sign_case, a.n, 1.0 * a.n / e.n AS share,
        a.activation, a.bos_attention, a.bos_change, a.output_norm, a.norm_change
@@ -52,7 +49,7 @@ JOIN head_ablations e ON e.run_id = a.run_id AND e.neuron_id = a.neuron_id
 JOIN sign_case_names s ON s.sign_case_id = a.case_id
 JOIN head_runs r ON r.run_id = a.run_id
 JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = a.neuron_id
+JOIN named_neurons n ON n.neuron_id = a.neuron_id
 LEFT JOIN dataset_rows d ON d.dataset_id = r.dataset_id
 """
 

@@ -26,13 +26,12 @@ def write_neighbour_columns() -> str:
 _NEIGHBOURS: Final = """
 SELECT r.neuron_id, v.vector,
        CASE WHEN r.side > 0 THEN 'nearest' ELSE 'opposite' END AS side,
-       r.rank, r.other_id, r.cosine, m.name AS model, n.layer, o.layer AS other_layer,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       o.layer || '.' || COALESCE(o.expert || '.' || o.expert_neuron, '' || o.neuron) AS other
+       r.rank, r.other_id, r.cosine, m.name AS model, n.layer, o.layer AS other_layer, n.name,
+       o.name AS other
 FROM neighbour_rows r
 JOIN vectors v ON v.vector_id = r.vector_id
-JOIN neurons n ON n.neuron_id = r.neuron_id
-JOIN neurons o ON o.neuron_id = r.other_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
+JOIN named_neurons o ON o.neuron_id = r.other_id
 JOIN models m ON m.model_id = n.model_id
 """
 
@@ -45,12 +44,12 @@ SELECT c.writer_id, c.reader_id, v.vector AS reads_with, c.cosine,
        AS strength,
        c.downstream_rank, c.upstream_rank, m.name AS model, w.layer AS writer_layer,
        d.layer AS reader_layer,
-       w.layer || '.' || COALESCE(w.expert || '.' || w.expert_neuron, '' || w.neuron) AS writer,
-       d.layer || '.' || COALESCE(d.expert || '.' || d.expert_neuron, '' || d.neuron) AS reader
+       w.name AS writer,
+       d.name AS reader
 FROM connection_rows c
 JOIN vectors v ON v.vector_id = c.vector_id
-JOIN neurons w ON w.neuron_id = c.writer_id
-JOIN neurons d ON d.neuron_id = c.reader_id
+JOIN named_neurons w ON w.neuron_id = c.writer_id
+JOIN named_neurons d ON d.neuron_id = c.reader_id
 JOIN models m ON m.model_id = w.model_id
 JOIN neighbour_runs k ON k.model_id = m.model_id
 """  # noqa: S608

@@ -11,8 +11,7 @@ SELECT x.run_id, x.model, x.layer, x.neuron, x.name, x.neuron_id, x.random, x.pl
        x.value, x.metric, x.clean, x.fixed, x.frozen, x.fixed - x.clean AS total,
        x.frozen - x.clean AS direct,
        (x.fixed - x.clean) - (x.frozen - x.clean) AS through_norm
-FROM (SELECT r.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+FROM (SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.name,
              k.neuron_id, k.random, k.place, e.step, e.value, e.metric,
              CASE e.metric WHEN 'scale' THEN r.clean_scale WHEN 'entropy' THEN r.clean_entropy
                            WHEN 'rank' THEN r.clean_rank ELSE r.clean_loss END AS clean,
@@ -20,7 +19,7 @@ FROM (SELECT r.run_id, m.name AS model, n.layer, n.neuron,
       FROM entropy_runs r
       JOIN models m ON m.model_id = r.model_id
       JOIN entropy_neurons k ON k.run_id = r.run_id
-      JOIN neurons n ON n.neuron_id = k.neuron_id
+      JOIN named_neurons n ON n.neuron_id = k.neuron_id
       JOIN entropy_results e ON e.run_id = r.run_id AND e.neuron_id = k.neuron_id) x
 """
 
@@ -58,44 +57,40 @@ JOIN generation_counts c ON c.run_id = r.run_id
 """
 
 _HELD_NEURONS = """
-SELECT r.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.name,
        k.neuron_id, CASE WHEN k.ablated THEN 'hook_post' ELSE r.hook END AS hook, k.ablated,
        k.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value
 FROM generation_runs r
 JOIN models m ON m.model_id = r.model_id
 JOIN generation_neurons k ON k.run_id = r.run_id
-JOIN neurons n ON n.neuron_id = k.neuron_id
+JOIN named_neurons n ON n.neuron_id = k.neuron_id
 """
 
 _NEURON_UNIVERSALITY = """
-SELECT u.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT u.run_id, m.name AS model, n.layer, n.neuron, n.name,
        u.neuron_id, r.dataset_id, u.place, o.name AS other_model, k.aligned_by, u.correlation,
        u.best_id AS best_neuron_id, b.layer AS best_layer,
-       b.layer || '.' || COALESCE(b.expert || '.' || b.expert_neuron, '' || b.neuron) AS best_name,
+       b.name AS best_name,
        u.baseline,
        (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality x
         WHERE x.neuron_id = u.neuron_id AND x.run_id = u.run_id) AS excess,
        u.lowest, u.lowest_id AS lowest_neuron_id,
-       (SELECT w.layer || '.' || COALESCE(w.expert || '.' || w.expert_neuron, '' || w.neuron)
-       FROM neurons w WHERE w.neuron_id = u.lowest_id)
+       (SELECT w.name FROM named_neurons w WHERE w.neuron_id = u.lowest_id)
        AS lowest_name
 FROM universality u
 JOIN universality_runs r ON r.run_id = u.run_id
 JOIN universality_models k ON k.run_id = u.run_id AND k.place = u.place
 JOIN models m ON m.model_id = r.model_id
 JOIN models o ON o.model_id = k.other_id
-JOIN neurons n ON n.neuron_id = u.neuron_id
-LEFT JOIN neurons b ON b.neuron_id = u.best_id
+JOIN named_neurons n ON n.neuron_id = u.neuron_id
+LEFT JOIN named_neurons b ON b.neuron_id = u.best_id
 """
 
 _NEURON_UNIVERSALITY_CASES = """
-SELECT u.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT u.run_id, m.name AS model, n.layer, n.neuron, n.name,
        u.neuron_id, r.dataset_id, u.place, o.name AS other_model, s.sign_case, u.n_tokens,
        u.correlation, u.best_id AS best_neuron_id, b.layer AS best_layer,
-       b.layer || '.' || COALESCE(b.expert || '.' || b.expert_neuron, '' || b.neuron) AS best_name,
+       b.name AS best_name,
        u.baseline,
        (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality_cases x
         WHERE x.neuron_id = u.neuron_id AND x.run_id = u.run_id AND x.case_id = u.case_id)
@@ -106,8 +101,8 @@ JOIN universality_models k ON k.run_id = u.run_id AND k.place = u.place
 JOIN sign_case_names s ON s.sign_case_id = u.case_id
 JOIN models m ON m.model_id = r.model_id
 JOIN models o ON o.model_id = k.other_id
-JOIN neurons n ON n.neuron_id = u.neuron_id
-LEFT JOIN neurons b ON b.neuron_id = u.best_id
+JOIN named_neurons n ON n.neuron_id = u.neuron_id
+LEFT JOIN named_neurons b ON b.neuron_id = u.best_id
 """
 
 _FAMILIES = """

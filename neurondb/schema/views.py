@@ -14,12 +14,14 @@ from neurondb.schema.codes import (
     QUANTITIES,
     QUANTITY_COLUMNS,
     SIGN_CASES,
+    UNKNOWN_POSITION,
     VECTORS,
     encode_token_list,
 )
 from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
 from neurondb.schema.concept_views import CONCEPT_VIEWS
 from neurondb.schema.head_views import HEAD_VIEWS
+from neurondb.schema.named_neurons import NAMED_NEURONS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
@@ -86,21 +88,19 @@ JOIN tokens t ON t.model_id = r.model_id AND t.token_id = r.token_id
 """
 
 _NEURON_PROPERTY_EFFECTS = """
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       e.neuron_id, p.name AS property, e.effect, e.inside_mean, e.outside_mean
+SELECT m.name AS model, n.layer, n.neuron, n.name, e.neuron_id,
+       p.name AS property, e.effect, e.inside_mean, e.outside_mean
 FROM property_effects e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = e.property_id
 """
 
 _LOGIT_EFFECTS = """
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.layer, n.neuron, n.name,
        r.neuron_id, p.name AS property, r.low, r.high, r.n, r.n_inside
 FROM logit_effect_rows r
-JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN named_neurons n ON n.neuron_id = r.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = r.property_id
 """
@@ -134,8 +134,8 @@ JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
 
 _EXAMPLES = f"""
-SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position,
-       {_VALUE} AS value
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id,
+       NULLIF(r.position, {UNKNOWN_POSITION}) AS position, {_VALUE} AS value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """
@@ -245,8 +245,7 @@ _UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
                           WHERE r.model_id = n.model_id))"""
 
 _NEURON_OVERVIEW = f"""
-SELECT m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+SELECT m.name AS model, n.layer, n.neuron, n.name,
        n.neuron_id, k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
        {_case_columns()},
        n.gate_norm, n.in_norm, n.out_norm, n.in_bias, n.penalty, n.sign,
@@ -273,7 +272,7 @@ SELECT m.name AS model, n.layer, n.neuron,
        n.expert, n.expert_neuron, (SELECT r.share FROM expert_routing r
         WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id AND r.layer = n.layer
           AND r.expert = n.expert) AS routed_share
-FROM neurons n
+FROM named_neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
 JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
@@ -293,6 +292,7 @@ def make_overview_on(dataset: str) -> str:
 
 
 VIEWS: Final = (
+    View(*NAMED_NEURONS),
     View("top_tokens", _TOP_TOKENS, "A token at the top or bottom of a neuron's list."),
     View("vocab_stats", _VOCAB_STATS, "Moments of cos(U, vector) over the vocabulary."),
     View("token_properties", _PROPERTIES_OF_TOKENS, "A token that has a property."),

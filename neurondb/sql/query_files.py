@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 
 from neurondb.errors import UsageError
 from neurondb.name_matching import CLASS_NAMES, match_names, quote_word, split_words, suggest_names
+from neurondb.neurons import is_expert_number
 from neurondb.spelling import binding
 from neurondb.sql.running import Value
 from neurondb.text_decoding import read_text
@@ -101,22 +102,32 @@ class NamedQuery:
         """Return defaults and given values, read by the type that the header declares, if any."""
         by_name = {parameter.name: parameter for parameter in self.parameters}
         defaults = {p.name: p.default for p in self.parameters if not p.required}
-        return defaults | {
+        bindings = defaults | {
             name: _read_value(by_name[name], value) if name in by_name else parse_value(value)
             for name, value in values.items()
         }
+        for name, parameter in by_name.items():
+            if parameter.kind == "neuron" and isinstance(bindings.get(name), str):
+                raise UsageError(
+                    f"parameter {name} is {bindings[name]}: EXPERT.NUMBER is understood by named "
+                    "queries; here a neuron is its number in the whole layer"
+                )
+        return bindings
 
 
 def _read_value(parameter: Parameter, text: str) -> Value:
     try:
         return READERS[parameter.kind](parameter, text)
     except ValueError as error:
-        kind = (
-            "a whole number from 0" if parameter.kind == "natural" else f"of type {parameter.kind}"
-        )
+        kind = _DESCRIBED_KINDS.get(parameter.kind, f"of type {parameter.kind}")
         raise UsageError(
             f"parameter {parameter.name} is {quote_word(text)}, which is not {kind}"
         ) from error
+
+
+def _read_neuron(parameter: Parameter, text: str) -> Value:
+    """Read the number of a neuron in its layer; `EXPERT.NUMBER` stays a text."""
+    return text if is_expert_number(text) else _read_natural(parameter, text)
 
 
 def _read_natural(_parameter: Parameter, text: str) -> int:
@@ -154,9 +165,16 @@ READERS: Final[dict[str, Callable[[Parameter, str], Value]]] = {
     "choice": _read_choice,
     "integer": lambda _parameter, text: int(text),
     "natural": _read_natural,
+    "neuron": _read_neuron,
     "number": lambda _parameter, text: float(text),
 }
-"""Type of a parameter → how its text is read; models, tokens and properties are looked up later."""
+"""Type of a parameter → how its text is read; models, tokens and properties are looked up later,
+and where a text is of a neuron, its number in the layer."""
+
+_DESCRIBED_KINDS: Final = {
+    "natural": "a whole number from 0",
+    "neuron": "a whole number from 0, nor EXPERT.NUMBER",
+}
 
 
 def parse_query(source: str, name: str) -> NamedQuery:

@@ -14,7 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.contracts.ingest import STAGES
-from neurondb.formatting.numbers import MISSING, format_duration, format_size, format_time
+from neurondb.formatting.numbers import (
+    MISSING,
+    format_duration,
+    format_size,
+    format_time,
+    format_whole,
+)
 from neurondb.formatting.text import format_ingest_command, keep_end, keep_start, make_visible
 from neurondb.known_models import KnownModel
 from neurondb.reading.models import Model, ModelSummary
@@ -73,7 +79,7 @@ def draw_models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
             _stack(make_visible(m.name), keep_end(m.source, _SOURCE_CELLS), "name"),
             _stack(make_visible(m.architecture), _describe_kind(m)),
             _stack(f"{m.n_layers} × {m.d_mlp:,}", f"{m.n_neurons:,}"),
-            _stack(f"{m.d_model:,}", f"{m.n_tokens:,}"),
+            _stack(format_whole(m.d_model or None), format_whole(m.n_tokens or None)),
             _stack(", ".join(_list_stages(summary)) or "nothing complete", ", ".join(shows)),
         )
     return table

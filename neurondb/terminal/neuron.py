@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from neurondb.formatting.numbers import format_compact, format_share
+from neurondb.formatting.numbers import format_compact, format_count, format_share
 from neurondb.formatting.text import (
     DOT,
     format_ingest_command,
@@ -25,6 +25,7 @@ from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_explanations import draw_explanations
 from neurondb.terminal.neuron_families import draw_neuron_families
 from neurondb.terminal.neuron_heads import draw_neuron_heads
 from neurondb.terminal.neuron_peaks import draw_case_peaks
@@ -187,9 +188,8 @@ def _make_activations_panel(page: NeuronPage, view: _View) -> Panel:
     activations = page.activations
     if activations is None:
         return Panel("sign cases", _draw_missing_stage(page.identity, "activations"))
-    title = (
-        f"sign cases on {make_visible(activations.dataset.name)} ({activations.n_tokens:,} tokens)"
-    )
+    tokens = format_count(activations.n_tokens, "token")
+    title = f"sign cases on {make_visible(activations.dataset.name)} ({tokens})"
     return Panel(title, draw_activations(activations, view.width))
 
 
@@ -291,6 +291,12 @@ def _make_relations_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("other neurons, by weights", draw_relations(page.relations, view.width))
 
 
+def _make_explanations_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.explanations:
+        return None
+    return Panel("explanations", draw_explanations(page.explanations, view.width))
+
+
 def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
     if not page.annotations:
         return None
@@ -317,5 +323,6 @@ _PANELS: Final = (
     _make_series_panel,
     _make_universality_panel,
     _make_relations_panel,
+    _make_explanations_panel,
     _make_annotations_panel,
 )

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.formatting.numbers import format_compact, format_share
+from neurondb.formatting.numbers import format_compact, format_share, format_whole
 from neurondb.formatting.text import keep_start, wrap_parts
 from neurondb.reading.activations import (
     Activations,
@@ -127,7 +127,9 @@ def _draw_case_table(
             )
             for quantity, _, statistic in statistics
         )
-        table.add_row(_mark_name(case), f"{case.count:,}", format_share(case.freq), *bar, *numbers)
+        table.add_row(
+            _mark_name(case), format_whole(case.count), format_share(case.freq), *bar, *numbers
+        )
     return table
 
 

@@ -103,7 +103,7 @@ def _format_value(example: Example) -> str:
 
 def _format_place(example: Example) -> str:
     text = "?" if example.ordinal is None else str(example.ordinal)
-    return f"text {text} @ {example.position}"
+    return f"text {text}" if example.position is None else f"text {text} @ {example.position}"
 
 
 def draw_excerpt(

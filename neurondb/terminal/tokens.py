@@ -275,7 +275,10 @@ def draw_lm_head_panel(
     if not best:
         return Group(*parts, Text("every in vector is zero", "faint"))
     peaks = find_layer_peaks(decoding, layers)
-    tops = [None if peak is None else Peak(peak.name, peak.normalised) for peak in peaks]
+    tops = [
+        None if peak is None else Peak(model.name_place(peak.layer, peak.neuron), peak.normalised)
+        for peak in peaks
+    ]
     parts += [draw_peaks(tops, width), Text()]
     return Group(*parts, _draw_decoded_table(best, model, classes))
 
@@ -293,7 +296,7 @@ def _draw_decoded_table(
             model.first_neuron_id + decoded_neuron.layer * model.d_mlp + decoded_neuron.neuron
         )
         table.add_row(
-            Text(decoded_neuron.name, "name"),
+            Text(model.name_neuron(neuron_id), "name"),
             *([format_side(decoded_neuron.side)] if sided else []),
             format_compact(decoded_neuron.normalised),
             format_compact(decoded_neuron.probability),
@@ -359,5 +362,6 @@ def _list_rows(
         for item in neurons:
             neuron_id = page.model.first_neuron_id + item.layer * page.model.d_mlp + item.neuron
             decoded_as = ("in", *[None] * 5, item.side, item.probability, item.normalised)
-            at = (item.layer, item.neuron, item.name, neuron_id, classes.get(neuron_id), None)
+            name = page.model.name_neuron(neuron_id)
+            at = (item.layer, item.neuron, name, neuron_id, classes.get(neuron_id), None)
             yield (page.model.name, token_id, texts[token_id], LM_HEAD, *decoded_as, *at)

@@ -42,7 +42,7 @@ def make_universality_rows(page: UniversalityPage, limit: int) -> Rows:
         excess = page.excess
         for layer, neuron in rank_neurons(page, limit):
             at = (layer, neuron)
-            own = (page.model.name, f"{layer}.{neuron}", *at, float(excess[at]))
+            own = (page.model.name, page.model.name_place(*at), *at, float(excess[at]))
             for other in page.others:
                 found = (other.place, *at)
                 correlation, baseline = page.correlation[found], page.baseline[found]

@@ -1,22 +1,24 @@
 """Annotations from a file: labels and scores that somebody made elsewhere, stored in one go.
 
 A file is CSV or TSV with a header, a JSON array of objects, or JSON lines; sqlite-utils reads each
-of them, and writes the rows. A row says which neuron it is of by `neuron`, as `31.9634`, or by
-`layer` and `neuron`, and may name its `model`. What it says stands in one of two forms:
+of them, and writes the rows. A Parquet file, which may be large, is read batch by batch. A row says
+which neuron it is of by `neuron`, as `31.9634`, or by `layer` and `neuron`, and may name its
+`model`. What it says stands in one of two forms:
 
 - `key` and `value`: one annotation a row, with `note` and `source` if there are such columns;
 - any other columns: each is a key, and what stands in it a value; where nothing does, nothing is
   said.
 
 An annotation of the same neuron, source and key replaces the stored one, so that a file that was
-corrected is simply read again.
+corrected is simply read again. A neuron can be on many lists: of the key `list` each value stands
+beside the others.
 """
 
 import csv
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +26,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from neurondb.contracts.annotations import LIST_KEY, compute_digest
 from neurondb.database import (
     check_revision,
     connect,
@@ -39,7 +42,13 @@ from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.sqlite_files import check_readable
 from neurondb.text_decoding import format_path
+from neurondb.writing.annotation_rows import AnnotationStore, Said
 from neurondb.writing.annotations import NewAnnotation
+from neurondb.writing.removed_annotations import (
+    forget_removals,
+    format_utc_moment,
+    record_removal,
+)
 
 PLACE_COLUMNS: Final = ("model", "layer", "neuron")
 """Columns that say which neuron a row is of."""
@@ -54,10 +63,13 @@ _SUFFIXES: Final = {
     ".ndjson": "NL",
 }
 """Ending of a file → its format, as sqlite-utils calls it."""
+PARQUET: Final = ".parquet"
+_ROWS_PER_BATCH: Final = 4096
 _NEURONS_PER_STATEMENT: Final = 500
 """How many neurons one statement asks for."""
 
 Row = Mapping[str, Any]
+_Identity = tuple[int, str, str, str | None]
 
 
 class AnnotationsReport(NamedTuple):
@@ -86,7 +98,8 @@ def import_annotations(
         UnknownNameError: when the database has no such model or neuron.
         DatabaseError: when it cannot be written, or is none of SQLite.
     """
-    rows = _read_rows(file)
+    streamed = file.suffix.lower() == PARQUET
+    rows = [] if streamed else _read_rows(file)
     url = parse_url(location)
     path = get_sqlite_path(url)
     if path is None:
@@ -96,11 +109,42 @@ def import_annotations(
     try:
         check_revision(engine)
         with engine.begin() as connection:
+            if streamed:
+                return _store_parquet(connection, file, model, source)
             return _store(connection, _make_annotations(connection, file, rows, model, source))
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise DatabaseError(f"no annotation was stored: {explain_database_error(error)}") from error
     finally:
         engine.dispose()
+
+
+def _store_parquet(
+    connection: Connection, file: Path, model: str | None, source: str | None
+) -> AnnotationsReport:
+    """Store a Parquet file batch by batch, however large it is."""
+    store, models = AnnotationStore(connection), dict[str, Model]()
+    for number, row in enumerate(_read_parquet(file), start=1):
+        place = f"{format_path(file)}, row {number}"
+        for one in _read_annotations(connection, row, place, file, models, model, source):
+            store.add(Said(one.neuron_id, one.source, one.key, one.value, one.note, place))
+    return AnnotationsReport(*astuple(store.finish()))
+
+
+def _read_parquet(file: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            head = dict.fromkeys(parquet.schema_arrow.names)
+            _refuse_header([head], format_path(file))
+            if not head or not parquet.metadata.num_rows:
+                raise TextError(f"{format_path(file)} has no rows")
+            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TextError(f"{format_path(file)} cannot be read as Parquet: {reason}") from error
 
 
 def _read_rows(file: Path) -> list[Row]:
@@ -156,19 +200,13 @@ def _make_annotations(
 ) -> list[NewAnnotation]:
     """Return the annotations of all rows; refuse two of one neuron, source and key."""
     models: dict[str, Model] = {}
-    rows_of: dict[tuple[int, str, str], int] = {}
+    rows_of: dict[_Identity, int] = {}
     annotations = []
     for number, row in enumerate(rows, start=1):
         place = f"{format_path(file)}, row {number}"
-        try:
-            key = _find_neuron(connection, row, models, model)
-            row_annotations = list(_read_row(row, key, source, format_path(file.stem)))
-        except UsageError as error:
-            raise TextError(f"{place}: {error}") from error
-        except UnknownNameError as error:
-            raise UnknownNameError(f"{place}: {error}") from error
+        row_annotations = _read_annotations(connection, row, place, file, models, model, source)
         for annotation in row_annotations:
-            identity = (annotation.neuron_id, annotation.source, annotation.key)
+            identity = _identify(annotation)
             if identity in rows_of:
                 raise TextError(
                     f"{place}: row {rows_of[identity]} says the {annotation.key} of it already"
@@ -176,6 +214,25 @@ def _make_annotations(
             rows_of[identity] = number
         annotations += row_annotations
     return annotations
+
+
+def _read_annotations(
+    connection: Connection,
+    row: Row,
+    place: str,
+    file: Path,
+    models: dict[str, Model],
+    model: str | None,
+    source: str | None,
+) -> list[NewAnnotation]:
+    """Return what a row says; errors begin with its place."""
+    try:
+        key = _find_neuron(connection, row, models, model)
+        return list(_read_row(row, key, source, format_path(file.stem)))
+    except UsageError as error:
+        raise TextError(f"{place}: {error}") from error
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{place}: {error}") from error
 
 
 def _find_neuron(
@@ -232,14 +289,17 @@ def _store(connection: Connection, annotations: list[NewAnnotation]) -> Annotati
     neurons = sorted({annotation.neuron_id for annotation in annotations})
     _refuse_unknown(connection, neurons)
     stored_rows = _load_stored(connection, neurons)
-    new_rows, changed = [], []
+    new_rows, changed, now = [], [], format_utc_moment()
     for annotation in annotations:
-        row = asdict(annotation) | {"note": annotation.note or None}
-        stored_row = stored_rows.get((annotation.neuron_id, annotation.source, annotation.key))
+        row = asdict(annotation) | {"note": annotation.note or None, "made_at": now}
+        stored_row = stored_rows.get(_identify(annotation))
         if stored_row is None:
             new_rows.append(row)
         elif (stored_row.value, stored_row.note) != (row["value"], row["note"]):
             changed.append(row | {"annotation_id": stored_row.annotation_id})
+            said_before = (stored_row.source, stored_row.key, stored_row.value, stored_row.note)
+            record_removal(connection, row["neuron_id"], compute_digest(*said_before), now)
+    forget_removals(connection, ((one.neuron_id, one.digest) for one in annotations))
     # It takes part in the transaction that is open; plugins of the user's stay outside.
     file = sqlite_utils.Database(get_driver_connection(connection), execute_plugins=False)
     file.table(tables.annotations.name).insert_all(new_rows)
@@ -261,7 +321,13 @@ def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
         )
 
 
-def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[int, str, str], Any]:
+def _identify(annotation: Any) -> _Identity:
+    """Return what an annotation replaces: its like by source and key, and on a list by its name."""
+    name = annotation.value if annotation.key == LIST_KEY else None
+    return annotation.neuron_id, annotation.source, annotation.key, name
+
+
+def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[_Identity, Any]:
     """Return the stored annotations of these neurons; where two are of one key, the later one."""
     a = tables.annotations.c
     query = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
@@ -269,7 +335,7 @@ def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[i
     for batch in _split_ids(neurons):
         rows = query.where(a.neuron_id.in_(batch)).order_by(a.annotation_id)
         for row in connection.execute(rows):
-            stored_rows[row.neuron_id, row.source, row.key] = row
+            stored_rows[_identify(row)] = row
     return stored_rows
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.server_locks import take_turn
 from neurondb.spelling import option
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import format_utc_now, insert_columns, transaction, update_columns
@@ -106,10 +107,15 @@ class Ledger:
             connection.execute(update(steps).where(self._is(step)).values(values))
 
     @contextmanager
-    def finishing(self, step: Step) -> Iterator["StepWriter"]:
-        """Store a step: what is written inside commits with its ledger row, or not at all."""
+    def finishing(self, step: Step, turn: str | None = None) -> Iterator["StepWriter"]:
+        """Store a step: what is written inside commits with its ledger row, or not at all.
+
+        `turn` names what no other transaction may look up and write meanwhile (`take_turn`).
+        """
         started = time.perf_counter()
         with transaction(self.engine) as connection:
+            if turn is not None:
+                take_turn(connection, turn)
             connection.execute(tables.ingest_steps.delete().where(self._is(step)))
             writer = StepWriter(connection, self.model)
             yield writer

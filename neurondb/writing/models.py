@@ -1,7 +1,7 @@
 """Models: their row, their range of neuron ids, their removal, the provenance of their runs."""
 
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
@@ -12,6 +12,7 @@ from neurondb.experts import Experts, decode_experts
 from neurondb.schema import metadata, tables
 from neurondb.server_locks import take_turn
 from neurondb.spelling import option
+from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
 from neurondb.writing.universality import forget_universality_in
 
@@ -24,6 +25,9 @@ RUN_TABLES: Final = (
     tables.family_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
+
+IMPORTED: Final = "imported"
+"""The fingerprint of a model that only imports know: nobody has seen its weights."""
 
 NEURON_COLUMNS: Final = ("neuron_id", "writer_id")
 """What the column is called that says which neuron a row is of, here or there."""
@@ -55,6 +59,9 @@ def store_model(
 ) -> StoredModel:
     """Give a model its row, showing classes at τ, and its neuron ids; find them where it has them.
 
+    A model of this name and these sizes that only imports know becomes this one, with all that was
+    imported of it.
+
     Raises:
         IngestError: when another model has this name and `force` is not set.
     """
@@ -63,7 +70,14 @@ def store_model(
         row = connection.execute(
             select(tables.models).where(tables.models.c.name == record.name)
         ).first()
-        if row is not None and row.fingerprint != record.fingerprint:
+        if row is not None and _is_known_from_imports(row, record):
+            values = asdict(record) | {"threshold": threshold}
+            of_model = tables.models.c.model_id == row.model_id
+            connection.execute(update(tables.models).where(of_model).values(values))
+            for table in (tables.tokens, tables.text_token_ids):  # numbered by an import
+                of_import = table.c.model_id == row.model_id
+                connection.execute(table.delete().where(of_import))
+        elif row is not None and row.fingerprint != record.fingerprint:
             if not force:
                 raise IngestError(_describe_other_weights(record, row.source))
             forget_model(connection, row.model_id)
@@ -72,6 +86,12 @@ def store_model(
             _insert_model(connection, record, threshold) if row is None else int(row.model_id)
         )
         return find_model(connection, model_id)
+
+
+def _is_known_from_imports(row: Any, record: ModelRecord) -> bool:
+    """Tell whether a stored model is this one, of which no weights have been seen yet."""
+    sizes = (row.gated, row.n_layers, row.d_mlp) == (record.gated, record.n_layers, record.d_mlp)
+    return bool(row.fingerprint == IMPORTED and sizes and record.n_experts is None)
 
 
 def _describe_other_weights(record: ModelRecord, source: str) -> str:
@@ -97,6 +117,36 @@ def _insert_model(connection: Connection, record: ModelRecord, threshold: float)
         [{"model_id": model_id, "layer": layer} for layer in range(record.n_layers)],
     )
     return model_id
+
+
+def insert_imported_model(
+    connection: Connection, name: str, source: str, sizes: tuple[int, int], *, gated: bool
+) -> int:
+    """Give a model that only imports know its row and neuron ids; return its id.
+
+    Args:
+        connection: in a transaction that has its turn at models.
+        name: its name.
+        source: its hub id, or what else says where its weights are.
+        sizes: its layers, and the neurons of each.
+        gated: whether its MLP has a gate.
+    """
+    n_layers, d_mlp = sizes
+    record = ModelRecord(
+        name=name,
+        source=source,
+        revision=None,
+        architecture="architecture unknown",
+        gated=gated,
+        activation="activation unknown",
+        n_layers=n_layers,
+        d_model=0,
+        d_mlp=d_mlp,
+        d_vocab=0,
+        fingerprint=IMPORTED,
+        tokenizer_fingerprint=None,
+    )
+    return _insert_model(connection, record, DEFAULT_THRESHOLD)
 
 
 def find_model(connection: Connection, model_id: int) -> StoredModel:

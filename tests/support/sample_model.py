@@ -6,6 +6,7 @@ from neurondb.schema import codes, tables
 from tests.support.sample_concepts import draw_held_neurons
 from tests.support.sample_descriptions import draw_descriptions
 from tests.support.sample_drawing import ModelDrawing
+from tests.support.sample_explanations import draw_explanations
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
     CHANGED,
@@ -48,6 +49,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_heads(model)
     draw_families(model)
     draw_descriptions(model)
+    draw_explanations(model)
     return model.rows
 
 

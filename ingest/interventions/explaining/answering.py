@@ -23,7 +23,6 @@ from neurondb.contracts.prompt import (
     RankedNeuron,
     TokenChange,
 )
-from neurondb.neurons import NeuronPlace
 
 
 class Explained(NamedTuple):
@@ -125,7 +124,7 @@ def _neuron(
 ) -> RankedNeuron:
     post, gate, in_, effect, norm, gradient = values
     return RankedNeuron(
-        place=NeuronPlace(*divmod(place, session.stored.d_mlp)),
+        place=session.stored.find_place(session.stored.first_neuron_id + place),
         neuron_id=session.stored.first_neuron_id + place,
         sign_case=name_sign_case(gate, in_),
         hook_post=post,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +38,18 @@ class Effects(NamedTuple):
     changed: Float[np.ndarray, "metrics neurons"]
 
 
+class BatchSums(NamedTuple):
+    """What intervening on each of some neurons alone does to the tokens of one batch.
+
+    Attributes:
+        n: Tokens that have the metric in the clean run.
+        sums: Of each of `SUMS`, over the tokens; float64.
+    """
+
+    n: Int[np.ndarray, " metrics"]
+    sums: Float[np.ndarray, "sums metrics neurons"]
+
+
 @dataclass(frozen=True)
 class _Tokens:
     """A batch's tokens: which count, what follows them, and their metrics when clean."""
@@ -55,6 +67,7 @@ class SingleNeuronRunner:
         token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out of the counts.
         metrics: The metrics to measure, of `METRICS`.
+        max_tokens: Tokens of a batch, padding included; None is what the device takes.
     """
 
     def __init__(
@@ -64,15 +77,17 @@ class SingleNeuronRunner:
         *,
         skip_bos: bool,
         metrics: Sequence[str] = METRICS,
+        max_tokens: int | None = None,
     ) -> None:
         self._forward = forward
         self._cached_model = PrefixCachedModel(forward)
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
-        max_tokens = batch_tokens(forward.device)
-        full_batches = make_batches(token_ids, torch.device("cpu"), max_tokens)
-        self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
+        self._max_tokens = max_tokens or batch_tokens(forward.device)
+        short, on_host = forward.architecture.short_context, torch.device("cpu")
+        batches = make_batches(token_ids, on_host, self._max_tokens, short_context=short)
+        self._batches = list(batches)
 
     def run(self, intervention: Intervention, advance: Callable[[int], None]) -> Effects:
         """Return what intervening on each neuron of an intervention alone does.
@@ -84,23 +99,28 @@ class SingleNeuronRunner:
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
         """
+        every = range(len(self._batches))
+        return compute_effects(self.run_batches(intervention, every, advance))
+
+    def run_batches(
+        self, intervention: Intervention, batches: range, advance: Callable[[int], None]
+    ) -> Iterator[BatchSums]:
+        """Yield the sums over each of some batches, given by their numbers, as `run` adds them."""
         placed = intervention.to(self._forward.device)
         n_neurons = sum(len(placed.targets[layer].neurons) for layer in placed.layers)
-        sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
-        n = np.zeros(len(self.metrics), dtype=np.int64)
-        for batch in self._batches:
+        for batch in self._batches[batches.start : batches.stop]:
+            sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
             clean, points = run_clean_pass(
                 self._cached_model, batch.to(self._forward.device), placed
             )
             tokens = self._tokens(clean)
-            n += tokens.clean.isfinite().sum((1, 2)).cpu().numpy()
             first = 0
             for point in points:
                 n_chosen = point.change.shape[-1]
                 self._add(point, tokens, sums[..., first : first + n_chosen])
                 first += n_chosen
                 advance(n_chosen * batch.n_tokens)
-        return _effects(n, sums)
+            yield BatchSums(tokens.clean.isfinite().sum((1, 2)).cpu().numpy(), sums)
 
     @torch.inference_mode()
     def _tokens(self, clean: CleanPass) -> _Tokens:
@@ -140,7 +160,7 @@ class SingleNeuronRunner:
 
     def _rows(self, point: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
         width = point.change.shape[1]
-        size = max(1, batch_tokens(self._forward.device) // width)
+        size = max(1, self._max_tokens // width)
         neuron_index, texts = (point.change != 0).any(1).T.nonzero(as_tuple=True)
         for start in range(0, len(texts), size):
             yield texts[start : start + size], neuron_index[start : start + size]
@@ -165,7 +185,9 @@ class SingleNeuronRunner:
             torch.from_numpy(total).index_add_(1, of_neuron, part)
 
 
-def _effects(n: NDArray[np.int64], sums: NDArray[np.float64]) -> Effects:
+def compute_effects(batches: Iterable[BatchSums]) -> Effects:
+    """Return the effects over some batches, at least one, added in the order in which they come."""
+    n, sums = (sum(part) for part in zip(*batches, strict=True))
     total, squares, changed, lost = sums
     counted = n[:, None] - lost.astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sqlalchemy import Engine
 
+from ingest.executors import Executor
 from ingest.interventions.ablation_session import AblationSession
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from neurondb.contracts.ablate import AblationRecord
@@ -45,7 +46,7 @@ class SingleNeuronRun:
 
 
 def open_single_neuron_runs(
-    engine: Engine, request: EffectRequest, kind: str, progress: Progress
+    engine: Engine, request: EffectRequest, kind: str, executor: Executor, progress: Progress
 ) -> list[SingleNeuronRun]:
     """Find the runs of a request, finished or not, or begin them: one a treatment, in their order.
 
@@ -55,6 +56,7 @@ def open_single_neuron_runs(
         engine: The database, to be written to.
         request: The neurons, their treatments and the texts.
         kind: each or attribution.
+        executor: Runs the model, on the devices of the request.
         progress: Gets a note where texts are cut.
 
     Raises:
@@ -66,7 +68,7 @@ def open_single_neuron_runs(
     neurons = _neurons(engine, model, request)
     for treatment in request.treatments:
         treatment.check(gated=model.gated)
-    machine = (request.device, request.dtype)
+    machine = (executor, request.dtype)
     session = AblationSession.open(engine, model, request.texts, machine, progress, experts=False)
     with transaction(engine) as connection:
         ids, dataset_id = neurons.neuron_ids, session.texts.dataset_id

@@ -21,18 +21,18 @@ JOIN ablation_results x ON x.run_id = r.run_id
 WHERE r.run_id = :run_id OR r.baseline_of = :run_id
 ORDER BY x.metric, x.filter, r.run_id"""
 _MEMBERS: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        n.neuron_id
 FROM ablation_runs r
 JOIN neuron_set_members m ON m.set_id = r.set_id
-JOIN neurons n ON n.neuron_id = m.neuron_id
+JOIN named_neurons n ON n.neuron_id = m.neuron_id
 WHERE r.run_id = :run_id
 ORDER BY n.neuron_id"""
 _EACH: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        e.metric, {columns}
 FROM {table} e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 WHERE e.run_id = :run_id
 ORDER BY e.metric, e.mean"""
 _CHANGED: Final = """SELECT c.metric, c.rank, c.clean - c.ablated AS difference, c.clean, c.ablated,

@@ -23,7 +23,9 @@ from neurondb.reading.texts import (
     Text,
     TextPeaks,
     count_layers_at_once,
+    find_dataset_by_name,
     find_text,
+    find_text_id,
     list_models_that_read,
     read_stretch,
     read_text_peaks,
@@ -35,11 +37,11 @@ FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""
 
 _PEAKS: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        e.sign_case, e.quantity, e.rank,
        e.position, e.value
 FROM examples e
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 WHERE e.neuron_id >= :first AND e.neuron_id < :end
   AND e.dataset_id = :dataset_id AND e.text_id = :text_id{position}
 ORDER BY e.rank, e.neuron_id"""
@@ -158,11 +160,20 @@ def answer(request: Request) -> Page:
         UsageError: when what follows the `?` means nothing.
     """
     connection = request.connection
-    text = find_text(connection, int(request.path["text_id"]))
+    text = _find_text(request)
     models = list_models_that_read(connection, text)
     selection = _read_selection(request, text, models)
     page = _read_content(request, text, models, selection)
     return Page("text", f"Text {text.ordinal} of {make_visible(text.dataset)}", page)
+
+
+def _find_text(request: Request) -> Text:
+    """Return the text that an address names, by its place in a dataset or by its id."""
+    connection, path = request.connection, request.path
+    if "text_id" in path:
+        return find_text(connection, int(path["text_id"]))
+    dataset = find_dataset_by_name(connection, path["dataset"])
+    return find_text(connection, find_text_id(connection, dataset, int(path["ordinal"])))
 
 
 def _read_content(

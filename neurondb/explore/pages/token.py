@@ -28,29 +28,29 @@ SHOWN: Final = 25
 SHOWN_OF_HEAD: Final = 12
 
 _LISTS: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        p.vector, p.direction, p.rank,
        p.cosine
 FROM top_tokens p
-JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN named_neurons n ON n.neuron_id = p.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model{layer}
 ORDER BY abs(p.cosine) DESC, p.neuron_id"""
 _OF_LAYER: Final = "\n  AND n.layer = :layer"
 _FIRINGS: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        p.place, p.sign_case, p.count,
        p.list_size, p.value
 FROM peak_tokens p
-JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN named_neurons n ON n.neuron_id = p.neuron_id
 JOIN models m ON m.model_id = n.model_id AND m.dataset_id = p.dataset_id
 WHERE p.token_id = :token_id AND m.name = :model{layer}
 ORDER BY p.place, p.count DESC, p.rank, p.neuron_id"""
 _HEAD: Final = """SELECT
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       n.name,
        h.side, h.probability, h.normalised
 FROM lm_head_tokens h
-JOIN neurons n ON n.neuron_id = h.neuron_id
+JOIN named_neurons n ON n.neuron_id = h.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE h.token_id = :token_id AND m.name = :model
 ORDER BY h.normalised DESC, h.neuron_id, h.side DESC"""

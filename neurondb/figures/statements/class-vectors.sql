@@ -7,10 +7,10 @@
 -- param model: model
 -- param neurons = null: text, as 29.808,3.7; by default one of each class
 WITH known AS (
-    SELECT n.model_id, n.layer, n.neuron, n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.class_id,
+    SELECT n.model_id, n.layer, n.neuron, n.name, k.class_id,
            k.name AS class, c.gate_in, c.gate_out, c.in_out
     FROM models m
-    JOIN neurons n ON n.model_id = m.model_id
+    JOIN named_neurons n ON n.model_id = m.model_id
     JOIN cosines c ON c.neuron_id = n.neuron_id
     JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
     JOIN rw_classes k ON k.class_id = q.class_id

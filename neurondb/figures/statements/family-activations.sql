@@ -4,14 +4,14 @@
 -- param model: model
 -- param family = null: text, a family; by default unigram, position or next_token
 -- param by = "test": text, test, position or next_token
-SELECT n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, f.test, f.score, a.place, a.part, a.n, a.mean, a.q05,
+SELECT n.name, f.test, f.score, a.place, a.part, a.n, a.mean, a.q05,
        a.q25, a.q50, a.q75, a.q95
 FROM models m
 JOIN family_runs r ON r.model_id = m.model_id
 JOIN family_activations a ON a.run_id = r.run_id
 JOIN families f ON f.run_id = r.run_id AND f.neuron_id = a.neuron_id AND f.sign_case = 'all'
                AND f.rank = 0
-JOIN neurons n ON n.neuron_id = a.neuron_id
+JOIN named_neurons n ON n.neuron_id = a.neuron_id
 WHERE m.name = CAST(:model AS TEXT) AND a.split = CAST(:by AS TEXT)
   AND f.family = COALESCE(CAST(:family AS TEXT),
                           CASE CAST(:by AS TEXT) WHEN 'test' THEN 'unigram'

@@ -5,18 +5,18 @@
 -- param layer = null: integer, with neuron
 -- param neuron = null: integer, with layer
 WITH chosen AS (
-    SELECT a.*, n.layer, n.neuron
+    SELECT a.*, n.name
     FROM head_ablations a
     JOIN head_runs r ON r.run_id = a.run_id
     JOIN models m ON m.model_id = r.model_id
-    JOIN neurons n ON n.neuron_id = a.neuron_id
+    JOIN named_neurons n ON n.neuron_id = a.neuron_id
     WHERE m.name = CAST(:model AS TEXT)
       AND (CAST(:layer AS INTEGER) IS NULL
            OR (n.layer = CAST(:layer AS INTEGER) AND n.neuron = CAST(:neuron AS INTEGER)))
     ORDER BY ABS(COALESCE(a.firing_bos_change, 0)) DESC, a.neuron_id, a.head
     LIMIT 6
 )
-SELECT c.layer || '.' || c.neuron AS name, c.head_layer || '.' || c.head AS head_name, c.score,
+SELECT c.name, c.head_layer || '.' || c.head AS head_name, c.score,
        t.activation, t.bos_clean, t.bos_ablated - t.bos_clean AS bos_change, t.norm_clean,
        t.norm_ablated - t.norm_clean AS norm_change
 FROM chosen c

@@ -29,7 +29,8 @@ WITH values_of_model AS (
     FROM values_of_model
     CROSS JOIN properties_shown
 )
-SELECT layer || '.' || neuron AS name, neuron_id, layer, property, value
-FROM numbers
-WHERE value IS NOT NULL
-ORDER BY property, layer, neuron
+SELECT n.name, v.neuron_id, v.layer, v.property, v.value
+FROM numbers v
+JOIN named_neurons n ON n.neuron_id = v.neuron_id
+WHERE v.value IS NOT NULL
+ORDER BY v.property, v.layer, v.neuron

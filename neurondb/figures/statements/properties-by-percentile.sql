@@ -40,8 +40,9 @@ WITH values_of_model AS (
     FROM values_of_model
     CROSS JOIN properties_shown
 )
-SELECT layer || '.' || neuron AS name, neuron_id, property, value,
-       PERCENT_RANK() OVER (PARTITION BY property, layer ORDER BY value) AS percentile
-FROM numbers
-WHERE value IS NOT NULL
-ORDER BY property, layer, neuron
+SELECT n.name, v.neuron_id, v.property, v.value,
+       PERCENT_RANK() OVER (PARTITION BY v.property, v.layer ORDER BY v.value) AS percentile
+FROM numbers v
+JOIN named_neurons n ON n.neuron_id = v.neuron_id
+WHERE v.value IS NOT NULL
+ORDER BY v.property, v.layer, v.neuron

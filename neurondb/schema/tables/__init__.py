@@ -20,6 +20,7 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
+from neurondb.schema.tables.annotations import annotations, removed_annotations
 from neurondb.schema.tables.comparisons import (
     comparison_neurons,
     comparisons,
@@ -35,6 +36,11 @@ from neurondb.schema.tables.concepts import (
     concept_runs,
     concept_texts,
     concept_tokens,
+)
+from neurondb.schema.tables.explanations import (
+    explanation_failures,
+    explanation_scores,
+    explanations,
 )
 from neurondb.schema.tables.families import (
     family_activations,
@@ -56,7 +62,6 @@ from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
     ablation_runs,
-    annotations,
     changed_tokens,
     neuron_attributions,
     neuron_effects,
@@ -173,6 +178,9 @@ __all__ = [
     "example_lists",
     "example_rows",
     "expert_routing",
+    "explanation_failures",
+    "explanation_scores",
+    "explanations",
     "family_activations",
     "family_runs",
     "generation_counts",
@@ -209,6 +217,7 @@ __all__ = [
     "properties",
     "property_effects",
     "quantities",
+    "removed_annotations",
     "rw_classes",
     "series",
     "series_models",

@@ -101,7 +101,7 @@ activation_stats = Table(
     metadata,
     key("neuron_id", "neurons.neuron_id", "neuron"),
     key("dataset_id", "dataset_rows.dataset_id", "dataset"),
-    integer("n_tokens", "tokens counted"),
+    integer("n_tokens", "tokens counted; NULL where an import does not say", nullable=True),
     real("freq", "share of tokens with x_gate > 0; NULL when ungated"),
     *moments("pre", "hook_pre (x_gate; ungated: x_in)"),
     *moments("post", "hook_post, canonical sign"),
@@ -130,7 +130,7 @@ sign_case_rows = Table(
     key("neuron_id", "neurons.neuron_id", "neuron"),
     key("dataset_id", "dataset_rows.dataset_id", "dataset"),
     code("sign_case_id", "sign_case_names.sign_case_id", "code of the sign case"),
-    integer("count", "tokens in the case"),
+    integer("count", "tokens in the case; NULL where an import does not say", nullable=True),
     real("freq", "share of all counted tokens; NULL when none was counted"),
     *(
         real(f"{quantity}_{statistic}", f"{statistic} of {quantity} over the case's tokens")
@@ -162,7 +162,11 @@ example_rows = Table(
         comment="place in the list, from 0, which has the largest |value|",
     ),
     reference("text_id", "texts.text_id", "text"),
-    integer("position", "token position in the text; the prefix token has 0"),
+    integer(
+        "position",
+        "token position in the text; the prefix token has 0; -1 where an import does not say, "
+        "which the view shows as NULL",
+    ),
     scaled(
         "value",
         VALUE_BITS,

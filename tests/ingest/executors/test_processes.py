@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from ingest.executors.child import as_our_error
 from ingest.executors.processes import ProcessExecutor
 from neurondb.errors import IngestError
-from tests.ingest.executors.computations import DieOnce, name_process, refuse, square, stumble
+from tests.ingest.executors.computations import (
+    CountCalls,
+    DieOnce,
+    die,
+    name_process,
+    refuse,
+    square,
+    stumble,
+)
 from tests.ingest.executors.listening import Heard
 
 
@@ -62,14 +71,51 @@ def test_what_nobody_foresaw_becomes_one_line() -> None:
     assert "computations.py" in error.__notes__[0]
 
 
-def test_a_killed_process_is_one_line_and_the_others_end(
+def test_another_process_takes_the_place_of_one_that_was_killed(
     executor: ProcessExecutor, tmp_path: Path
 ) -> None:
     pids = {pid for _, (pid, _) in executor.run(name_process, range(8), Heard().listener)}
-    with pytest.raises(IngestError, match=r"^the worker on cpu was ended by SIGKILL") as caught:
-        list(executor.run(DieOnce(tmp_path / "died"), [1, 2, 3], Heard().listener))
+    heard, shards = Heard(), [5, 0, 3]
+    found = sorted(executor.run(DieOnce(tmp_path / "died"), shards, heard.listener))
+    assert found == [(place, shard**2) for place, shard in enumerate(shards)]
+    assert heard.n == sum(shards), "a shard that is begun again is not counted twice"
+    (note,) = heard.progress.notes
+    assert note.startswith("the worker on cpu was ended by SIGKILL")
+    now = {pid for _, (pid, _) in executor.run(name_process, range(8), Heard().listener)}
+    assert len(now & pids) == 1
+    assert not all(map(is_running, pids))
+
+
+def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced(
+    executor: ProcessExecutor,
+) -> None:
+    pids = {pid for _, (pid, _) in executor.run(name_process, range(8), Heard().listener)}
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert sorted(executor.run(square, [2, 3], Heard().listener)) == [(0, 4), (1, 9)]
+
+
+def test_processes_killed_time_and_again_are_one_line_and_the_others_end(
+    executor: ProcessExecutor,
+) -> None:
+    pids = {pid for _, (pid, _) in executor.run(name_process, range(8), Heard().listener)}
+    with pytest.raises(
+        IngestError, match=r"^the worker on cpu was ended by SIGKILL.* 4th at one shard; what is"
+    ) as caught:
+        list(executor.run(die, [1], Heard().listener))
     assert "\n" not in str(caught.value)
     assert not any(map(is_running, pids))
+
+
+def test_what_a_computation_keeps_stays_for_the_next_run_of_it(executor: ProcessExecutor) -> None:
+    compute = CountCalls()
+    runs = [list(executor.run(compute, range(4), Heard().listener)) for _ in range(2)]
+    calls = [call for run in runs for _, call in run]
+    for pid in {pid for pid, _ in calls}:
+        counts = sorted(n for who, n in calls if who == pid)
+        assert counts == list(range(1, len(counts) + 1))
+    another = [n for _, (_, n) in executor.run(CountCalls(), range(1), Heard().listener)]
+    assert another == [1]
 
 
 def test_ctrl_c_ends_the_processes(executor: ProcessExecutor) -> None:

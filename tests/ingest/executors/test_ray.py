@@ -1,10 +1,11 @@
 """The executor of a Ray cluster: one of two workers, which are killed."""
 
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,17 @@ from typing import Any
 
 import pytest
 
+from ingest.jobs import ablate
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, UsageError
 from tests.ingest.executors.computations import DieOnce, refuse, square
 from tests.ingest.executors.listening import Heard
+from tests.ingest.jobs import ablation_requests
+from tests.ingest.jobs.ablation_requests import copy_of
+from tests.ingest.jobs.runs_compared import stored_runs
 from tests.support.absent import absent
+from tests.support.ingested import Silent
+from tests.support.real_models import BUNDLED
 from tests.support.rows import all_rows
 from tests.support.tiny_requests import run
 
@@ -82,6 +89,20 @@ def kill_worker(title: str, killed: list[int], finished: threading.Event) -> Non
         time.sleep(0.01)
 
 
+def run_and_kill(title: str, job: Callable[[], object]) -> None:
+    """Do a job, and end the first worker with such a title while it is under way."""
+    killed: list[int] = []
+    finished = threading.Event()
+    killer = threading.Thread(target=kill_worker, args=(title, killed, finished))
+    killer.start()
+    try:
+        job()
+    finally:
+        finished.set()
+        killer.join()
+    assert killed, f"no worker {title} was found"
+
+
 @pytest.mark.usefixtures("executor")
 def test_rows_are_those_of_one_process_with_a_worker_killed_in_the_middle(
     request_: IngestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,18 +113,24 @@ def test_rows_are_those_of_one_process_with_a_worker_killed_in_the_middle(
     one = replace(request_, database=str(tmp_path / "one.db"), controls=True)
     run(one)
     many = replace(one, database=str(tmp_path / "many.db"), executor="ray")
-    killed: list[int] = []
-    finished = threading.Event()
-    arguments = ("ray::neurondb ActivationPass", killed, finished)
-    killer = threading.Thread(target=kill_worker, args=arguments)
-    killer.start()
-    try:
-        run(many)
-    finally:
-        finished.set()
-        killer.join()
-    assert killed, "no worker was found at the pass over the texts"
+    run_and_kill("ray::neurondb ActivationPass", lambda: run(many))
     assert all_rows(Path(str(many.database))) == all_rows(Path(str(one.database)))
+
+
+@pytest.mark.usefixtures("executor")
+def test_ablations_are_those_of_one_process_with_a_worker_killed_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ingest.forward.batching
+
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 60)
+    file = copy_of(BUNDLED, tmp_path)
+    other = Path(shutil.copy(file, tmp_path / "other.db"))
+    asked = ablation_requests.request(file, baseline=1)
+    ablate.run(asked, Silent())
+    many = replace(asked, database=str(other), executor="ray")
+    run_and_kill("ray::neurondb AblationPass", lambda: ablate.run(many, Silent()))
+    assert stored_runs(other) == stored_runs(file)
 
 
 def test_an_address_where_nobody_listens_is_one_line(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.ablation_pass import DividedRunner
 from ingest.jobs import ablate
 from neurondb.contracts.ablate import RerunRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
@@ -218,7 +218,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(request(file, name="mine"))
-    monkeypatch.setattr(InterventionRunner, "run", None)
+    monkeypatch.setattr(DividedRunner, "run", None)
     with refused(IngestError, "'mine'.*save_set"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 

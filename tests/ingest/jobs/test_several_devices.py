@@ -58,14 +58,14 @@ def _small_batches() -> Iterator[None]:
         yield
 
 
-def kill_second(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """End the second process as soon as it is started; return the list of those started."""
+def kill_all_but_first(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """End every process but the first as it is started; return the list of those started."""
     started: list[Any] = []
 
     def start(*arguments: Any, **options: Any) -> Any:
         started.append(subprocess.Popen(*arguments, **options))
-        if len(started) == 2:
-            os.kill(started[1].pid, signal.SIGKILL)
+        if len(started) > 1:
+            os.kill(started[-1].pid, signal.SIGKILL)
         return started[-1]
 
     class Patched:
@@ -76,7 +76,7 @@ def kill_second(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return started
 
 
-def test_a_killed_worker_is_one_line_and_the_next_run_ends_with_the_rows_of_one_device(
+def test_workers_killed_time_and_again_are_one_line_and_the_next_run_has_the_rows_of_one_device(
     request_: IngestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = tmp_path / "labelled.jsonl"
@@ -86,7 +86,7 @@ def test_a_killed_worker_is_one_line_and_the_next_run_ends_with_the_rows_of_one_
     run(one)
     two = replace(request_, device="cpu,cpu")
     with monkeypatch.context() as patch:
-        started = kill_second(patch)
+        started = kill_all_but_first(patch)
         with pytest.raises(IngestError, match=r"^the worker on cpu was ended by SIGKILL") as caught:
             run(two)
     assert "\n" not in str(caught.value)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import pack_texts
+from ingest.forward import make_batches, pack_texts
 from ingest.stages.session import choose_layers
-from ingest.text.corpus import Corpus, choose_shard_batches, read_corpus
+from ingest.text.batch_division import choose_shard_batches, divide_batches
+from ingest.text.corpus import Corpus, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, TextError
@@ -32,11 +34,15 @@ def read(request: IngestRequest, batch: int = 1) -> Corpus:
     return read_corpus(request, Tokenizer(directory), architecture, batch)
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200), st.data())
+LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
+SHORT = st.none() | st.integers(0, 45)
+
+
+@given(LENGTHS, st.integers(1, 200), SHORT, st.data())
 def test_shards_are_batches_of_one_run_one_after_another(
-    lengths: list[int], max_tokens: int, data: st.DataObject
+    lengths: list[int], max_tokens: int, short: int | None, data: st.DataObject
 ) -> None:
-    whole = pack_texts(lengths, max_tokens)
+    whole = pack_texts(lengths, max_tokens, short)
     places = [len(batch) * max(lengths[text] for text in batch) for batch in whole]
     n_shards = data.draw(st.integers(1, len(whole)))
     shards = [choose_shard_batches(places, (number, n_shards)) for number in range(1, n_shards + 1)]
@@ -44,7 +50,7 @@ def test_shards_are_batches_of_one_run_one_after_another(
     assert [batch for shard in shards for batch in shard] == list(range(len(whole)))
     for shard in shards:
         texts = np.sort(np.concatenate([whole[batch] for batch in shard]))
-        packed = pack_texts([lengths[text] for text in texts], max_tokens)
+        packed = pack_texts([lengths[text] for text in texts], max_tokens, short)
         expected = [whole[batch].tolist() for batch in shard]
         assert [texts[batch].tolist() for batch in packed] == expected
 
@@ -59,14 +65,27 @@ def test_shards_have_equally_many_places_but_for_a_batch(
         assert abs(sum(places[batch] for batch in shard) - fair) <= max(places)
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200))
+@given(LENGTHS, st.integers(1, 200), SHORT)
 def test_batches_hold_every_text_once_and_keep_to_their_places(
-    lengths: list[int], max_tokens: int
+    lengths: list[int], max_tokens: int, short: int | None
 ) -> None:
-    packed = pack_texts(lengths, max_tokens)
+    packed = pack_texts(lengths, max_tokens, short)
     assert sorted(np.concatenate(packed).tolist()) == list(range(len(lengths)))
+    if short is not None:
+        assert all(len({lengths[text] > short for text in batch}) == 1 for batch in packed)
     for batch in packed:
         assert len(batch) == 1 or len(batch) * max(lengths[text] for text in batch) <= max_tokens
+
+
+@given(LENGTHS, st.integers(1, 200), SHORT, st.integers(1, 9))
+def test_parts_are_all_batches_in_their_order(
+    lengths: list[int], max_tokens: int, short: int | None, n_parts: int
+) -> None:
+    texts = [np.full(length, 3) for length in lengths]
+    made = list(make_batches(texts, torch.device("cpu"), max_tokens, short_context=short))
+    parts = divide_batches(texts, max_tokens, short, n_parts)
+    assert [number for part in parts for number in part] == [batch.number for batch in made]
+    assert len(parts) == min(n_parts, len(made))
 
 
 def test_without_a_shard_all_texts_are_looked_at(request_: IngestRequest) -> None:

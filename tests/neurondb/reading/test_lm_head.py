@@ -70,9 +70,11 @@ def decoding() -> Decoding:
 def test_a_neuron_counts_at_each_of_its_sides() -> None:
     normalised = np.array([[[1.0, 3.0], [0.5, 0.0]], [[4.0, 3.0], [0.0, 6.0]]])
     both = Decoding(0, normalised / 100, normalised)
-    found = [(one.name, one.side, one.normalised) for one in rank_neurons(both, 4)]
+    found = [
+        (f"{one.layer}.{one.neuron}", one.side, one.normalised) for one in rank_neurons(both, 4)
+    ]
     assert found == [("1.1", -1, 6.0), ("0.0", -1, 4.0), ("0.1", 1, 3.0), ("0.1", -1, 3.0)]
-    assert [(one.name, one.side) for one in find_layer_peaks(both) if one] == [
+    assert [(f"{one.layer}.{one.neuron}", one.side) for one in find_layer_peaks(both) if one] == [
         ("0.0", -1),
         ("1.1", -1),
     ]
@@ -80,14 +82,17 @@ def test_a_neuron_counts_at_each_of_its_sides() -> None:
 
 
 def test_best_neurons_leave_out_what_is_unknown() -> None:
-    names = [one.name for one in rank_neurons(decoding(), None)]
+    names = [f"{one.layer}.{one.neuron}" for one in rank_neurons(decoding(), None)]
     assert names == ["2.2", "0.1", "0.2", "0.0", "2.1"]
-    assert [one.name for one in rank_neurons(decoding(), 2, [0])] == ["0.1", "0.2"]
+    assert [f"{one.layer}.{one.neuron}" for one in rank_neurons(decoding(), 2, [0])] == [
+        "0.1",
+        "0.2",
+    ]
 
 
 def test_peaks_are_the_first_largest_of_each_layer() -> None:
     peaks = find_layer_peaks(decoding())
-    assert [None if p is None else (p.name, p.normalised) for p in peaks] == [
+    assert [None if p is None else (f"{p.layer}.{p.neuron}", p.normalised) for p in peaks] == [
         ("0.1", 3.0),
         None,
         ("2.2", 9.0),

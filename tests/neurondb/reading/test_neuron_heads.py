@@ -47,7 +47,7 @@ def test_a_neurons_bound_is_of_the_heads_behind_it(sample: Sample) -> None:
 
 
 def draw(standardised: float) -> str:
-    pair = NeuronHead(1, 0, 1, 2, 3, standardised / 9, standardised, 0, None)
+    pair = NeuronHead(1, 0, 1, "0.1", 2, 3, standardised / 9, standardised, 0, None)
     stream = io.StringIO()
     open_console(stream, 100).print(draw_neuron_heads([KnownHead(pair, None, 3.7)], 100))
     return stream.getvalue()

@@ -113,9 +113,23 @@ LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_
   AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
-_ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
-WHERE neuron_id = :neuron_id
-ORDER BY source, key"""
+_ANNOTATIONS: Final = """SELECT a.source, a.key, a.value, a.note, a.made_at
+FROM annotations a
+WHERE a.neuron_id = :neuron_id
+  AND NOT EXISTS (SELECT 1 FROM explanations e
+    WHERE e.neuron_id = a.neuron_id AND e.source = a.source)
+  AND NOT EXISTS (SELECT 1 FROM explanation_scores s
+    WHERE s.neuron_id = a.neuron_id AND s.source = a.source AND s.key = a.key)
+ORDER BY a.source, a.key"""
+_EXPLANATIONS: Final = """SELECT a.source, a.key, a.value, a.note, e.command, e.version,
+  e.created_at, s.sign_case, s.scorer, s.controls, s.balanced_accuracy, s.true_positives,
+  s.false_positives, s.true_negatives, s.false_negatives, s.unanswered
+FROM annotations a
+LEFT JOIN explanations e ON e.neuron_id = a.neuron_id AND e.source = a.source
+LEFT JOIN explanation_scores s ON s.neuron_id = a.neuron_id AND s.source = a.source
+  AND s.key = a.key
+WHERE a.neuron_id = :neuron_id AND (e.source IS NOT NULL OR s.source IS NOT NULL)
+ORDER BY a.source, a.key, s.sign_case, s.scorer"""
 
 _PANELS: Final = {
     "overview": ("the neuron's overview", _OVERVIEW, "neuron_id"),
@@ -141,6 +155,7 @@ _PANELS: Final = {
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
     "universality": ("its matches in other models", _UNIVERSALITY, "neuron_id model_id"),
     "heads": ("its attention heads", _HEADS, "neuron_id"),
+    "explanations": ("its explanations", _EXPLANATIONS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

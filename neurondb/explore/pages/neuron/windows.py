@@ -60,7 +60,7 @@ class Twin:
     rank: int
     text_id: int
     ordinal: int | None
-    position: int
+    position: int | None
     value: float
 
 
@@ -79,7 +79,7 @@ class Window:
     rank: int
     text_id: int
     ordinal: int | None
-    position: int
+    position: int | None
     value: float
     first: int | None
     tokens: tuple[str, ...]
@@ -88,6 +88,11 @@ class Window:
     start: str | None
     trace: Trace | None
     twins: tuple[Twin, ...] = ()
+
+    @property
+    def peak(self) -> int:
+        """The position of the peak; 0 where it is not known, and there are no tokens either."""
+        return self.position or 0
 
 
 @dataclass(frozen=True)
@@ -114,17 +119,17 @@ class WindowList:
 
     def before(self, window: Window) -> list[Piece]:
         """Return the tokens before a peak."""
-        return [piece for i, piece in self._pieces(window) if i < window.position]
+        return [piece for i, piece in self._pieces(window) if i < window.peak]
 
     def after(self, window: Window) -> list[Piece]:
         """Return the peak and the tokens after it."""
-        return [piece for i, piece in self._pieces(window) if i >= window.position]
+        return [piece for i, piece in self._pieces(window) if i >= window.peak]
 
     def _pieces(self, window: Window) -> Iterator[tuple[int, Piece]]:
         """Yield tokens with their positions; those without values run together."""
         run, at = "", 0
         for position, text in enumerate(window.tokens, window.first or 0):
-            mark = {window.position: "peak", window.position + 1: "next"}.get(position, "")
+            mark = {window.peak: "peak", window.peak + 1: "next"}.get(position, "")
             values = self._say_values(window.trace, position)
             visible = _shorten(text)
             if not mark and values is None:
@@ -260,7 +265,7 @@ def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
 def _list_tokens_around(window: Window) -> object:
     if window.first is None:
         return window.text_id
-    peak = window.position - window.first
+    peak = window.peak - window.first
     begin = max(0, peak - BEFORE)
     return (peak - begin, window.tokens[begin : peak + AFTER + 1])
 

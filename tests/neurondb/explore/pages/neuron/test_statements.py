@@ -20,6 +20,16 @@ NAME = "2.0"
 KEY = 2 * WIDTH
 ADDRESS = f"/neuron/sample-llama/{NAME}"
 UNGATED = f"/neuron/sample-gpt/{NAME}"
+SAID = f"""
+INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL, NULL);
+INSERT INTO annotations VALUES (2, {KEY}, 'p', 'explanation', 'fires on dogs', NULL, NULL);
+INSERT INTO explanations (neuron_id, source, evidence, command, seconds, tool_version, created_at)
+VALUES ({KEY}, 'p', 'e', 'p', 1, '0', '2026-01-01T00:00:00+00:00');
+INSERT INTO explanation_scores SELECT {KEY}, 'p', key, sign_case, scorer, texts, version, controls,
+  seed, true_positives, false_positives, true_negatives, false_negatives, unanswered,
+  balanced_accuracy, "precision", recall, command, seconds, tool_version, created_at
+FROM explanation_scores WHERE neuron_id = 0;"""
+"""What somebody and a program say of it; the score is one of the sample's."""
 Change = Callable[[str], Site]
 
 
@@ -137,7 +147,12 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         ),
         "removal": sorted(columns(content["removal"]["metrics"], *REMOVAL)),
         "ablations": columns(content["ablations"], *ABLATIONS),
-        "annotations": columns(content["annotations"], "source", "key", "value", "note"),
+        "explanations": [
+            (one["source"], one["key"], one["text"], score["balanced_accuracy"])
+            for one in content["explanations"]
+            for score in one["scores"]
+        ],
+        "annotations": columns(content["annotations"], "source", "key", "value", "note", "made_at"),
         "concepts": [
             (one["run_id"], one["concept"], *(one["tried"][name] for name in TRIED))
             for one in content["concepts"]
@@ -202,7 +217,8 @@ RETURNED = {
     "controls": ("kind", *EXAMPLES),
     "removal": REMOVAL,
     "ablations": ABLATIONS,
-    "annotations": ("source", "key", "value", "note"),
+    "explanations": ("source", "key", "value", "balanced_accuracy"),
+    "annotations": ("source", "key", "value", "note", "made_at"),
     "concepts": ("run_id", "concept", *TRIED),
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
@@ -222,9 +238,7 @@ SORTED = (
 
 
 def test_every_panels_sql_returns_its_rows(changed: Change, ablation: str) -> None:
-    found = changed(
-        ablation + HELD + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
-    )
+    found = changed(ablation + HELD + SAID)
     content = found.get(f"{ADDRESS}.json").json
     shown = weights_shown(content) | texts_shown(content)
     assert content["sql"].keys() == {"layer", *shown} == {"layer", *RETURNED}
@@ -249,7 +263,9 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 6  # none is stored of six
+    assert (
+        len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 7
+    )  # none is stored of seven
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 

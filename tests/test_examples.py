@@ -1,0 +1,87 @@
+"""The example notebooks run from beginning to end, and show what they say they do."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both run, so that the second finds what the first has stored."""
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def outputs(directory: Path) -> list[dict[str, str]]:
+    """What the cells of the Jupyter notebook put out, in order: MIME type → content."""
+    notebook: Any = nbformat.read(EXAMPLES / "neurons.ipynb", as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": str(directory)}}
+    )
+    client.execute()
+    shown = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "execute_result":
+                shown.append(dict(output.data))
+            elif output.get("name") == "stdout":
+                shown.append({"stdout": output.text})
+    return shown
+
+
+def of_kind(outputs: list[dict[str, str]], kind: str) -> list[str]:
+    return [output[kind] for output in outputs if kind in output]
+
+
+def test_model_rows_and_neuron_show_themselves_as_html(outputs: list[dict[str, str]]) -> None:
+    pages = of_kind(outputs, "text/html")
+    model, rows, *_ = pages
+    assert "tinyworld-2m" in model
+    assert "5.251" in rows
+    assert any("gate+_in+" in page and "5.251" in page for page in pages[2:])
+
+
+def test_the_chart_is_an_altair_chart(outputs: list[dict[str, str]]) -> None:
+    assert any("vegaEmbed" in page for page in of_kind(outputs, "text/html"))
+
+
+def test_frames_have_tokens_as_lists(outputs: list[dict[str, str]]) -> None:
+    texts = of_kind(outputs, "text/plain")
+    assert any("out_top_tokens" in text and "[" in text for text in texts)
+    assert any("out_top_tokens: list<" in text for text in texts)
+
+
+def test_the_loop_misses_the_chosen_neurons_more_than_random_ones(
+    outputs: list[dict[str, str]],
+) -> None:
+    (printed,) = [line for line in of_kind(outputs, "stdout") if "neurons; loss" in line]
+    clean, chosen, random = map(float, re.findall(r"\d\.\d{4}", printed))
+    assert chosen - clean > abs(random - clean)
+
+
+def test_the_committed_notebook_has_no_outputs() -> None:
+    notebook: Any = nbformat.read(EXAMPLES / "neurons.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    assert not any(cell.get("execution_count") for cell in notebook.cells)
+
+
+def test_the_marimo_notebook_runs(
+    directory: Path, outputs: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("marimo")
+    monkeypatch.chdir(directory)
+    app = runpy.run_path(str(EXAMPLES / "explore.py"))["app"]
+    _, values = app.run()
+    assert len(values["found"]) > 5
+    assert values["found"]["in_out"].max() < -0.2
+    assert values["neuron"].identity.name == values["found"]["name"].iloc[0]
+    values["db"].close()
