@@ -120,8 +120,9 @@ def _refuse_beyond_tolerance(
 ) -> None:
     wrong = int(differences.argmax())
     if differences[wrong] > TOLERANCE:
+        name = model.name_place(layer, int(chosen[wrong]))
         raise IngestError(
-            f"{model.name} {layer}.{chosen[wrong]}: a stored cosine is off by "
+            f"{model.name} {name}: a stored cosine is off by "
             f"{differences[wrong]:.2g}; run `neurondb ingest {model.source} --name {model.name} "
             "--force`"
         )

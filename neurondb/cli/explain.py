@@ -23,6 +23,7 @@ from neurondb.contracts.explain import EvidenceOptions, ExplainReport, Outcome
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.explaining.programs import TIMEOUT_S
 from neurondb.formatting.numbers import format_count, format_duration
+from neurondb.formatting.text import make_visible
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
@@ -168,7 +169,7 @@ def _print_given(
 
 def _say_what_was_done(report: ExplainReport, prepared: Prepared) -> None:
     noun = "explanation" if report.task == "explain" else "score"
-    parts = [f"{format_count(report.count('new'), noun)} stored as {report.source}"]
+    parts = [f"{format_count(report.count('new'), noun)} stored as {make_visible(report.source)}"]
     if before := report.count("as before"):
         parts.append(f"{before:,} as before; --again asks again")
     click.echo(f"{', '.join(parts)} ({format_duration(report.seconds)})", err=True)
@@ -194,4 +195,4 @@ def _count_failures(report: ExplainReport) -> str:
 
 
 def _get_message(outcome: Outcome) -> str:
-    return "" if outcome.trouble is None else outcome.trouble.message
+    return "" if outcome.trouble is None else make_visible(outcome.trouble.message)

@@ -20,6 +20,7 @@ from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
+from neurondb.reading.explanations import DetectionScore, Explanation
 from neurondb.reading.generation_runs import HeldRun
 from neurondb.reading.neuron import Annotation
 from neurondb.reading.pairs import Counterpart
@@ -274,7 +275,10 @@ def _make_generation_table(held: Sequence[HeldRun]) -> Table:
 
 
 def write_others(study: CaseStudy) -> Iterator[Block]:
-    """Yield annotations, compared models, and which runs made the numbers."""
+    """Yield what others said of it, compared models, and which runs made the numbers."""
+    if study.details.explanations:
+        yield Heading("Explanations", 3)
+        yield _make_explanation_table(study.details.explanations)
     if study.annotations:
         yield Heading("Annotations", 3)
         yield _make_annotation_table(study.annotations)
@@ -284,6 +288,27 @@ def write_others(study: CaseStudy) -> Iterator[Block]:
     if study.details.origins:
         yield Heading("Provenance", 3)
         yield Paragraph(_describe_origins(study))
+
+
+def _make_explanation_table(explanations: Sequence[Explanation]) -> Table:
+    columns = make_columns("source", "explanation", "#balanced accuracy", "of", "told by")
+    rows = tuple(
+        (
+            one.source,
+            keep_start(one.text, _TEXT_CELLS * 2),
+            *_describe_score(score),
+        )
+        for one in explanations
+        for score in one.scores or (None,)
+    )
+    caption = "Balanced accuracy of a scorer that tells held-out texts from controls by it alone."
+    return Table(columns, rows, caption)
+
+
+def _describe_score(score: DetectionScore | None) -> tuple[str, str, str]:
+    if score is None:
+        return (MISSING, MISSING, MISSING)
+    return (format_share(score.balanced_accuracy), score.sign_case, score.scorer)
 
 
 def _make_annotation_table(annotations: Sequence[Annotation]) -> Table:

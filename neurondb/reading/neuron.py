@@ -56,8 +56,9 @@ from neurondb.schema import tables
 class Identity:
     """A neuron's place and the numbers of its vectors after preprocessing (METHODS §1).
 
-    Sign and norms are None while the weights of the layer are not ingested. What belongs to the
-    gate is None for an ungated neuron, and a bias is None where the model has none.
+    Sign and norms are None while the weights of the layer are not ingested; the row of a neuron
+    known from imports has 0 for its sign. What belongs to the gate is None for an ungated neuron,
+    and a bias is None where the model has none.
 
     Attributes:
         name: `layer.neuron`, both from 0.
@@ -381,7 +382,7 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         neuron=neuron,
         neuron_id=key,
         quantisation=model.quantisation,
-        **(weights if row is None else row._asdict()),
+        **(weights if row is None else row._asdict() | {"sign": row.sign or None}),
     )
 
 

@@ -20,7 +20,7 @@ from neurondb.schema import tables
 from neurondb.writing.models import IMPORTED
 from neurondb.writing.rows import format_utc_now, insert_one
 
-NOT_OURS: Final = "none"
+NOT_OURS: Final = "imported"
 """What a run says of devices and versions that it did not use."""
 _BLOCK: Final = 1 << 20
 

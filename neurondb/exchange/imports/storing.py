@@ -197,9 +197,9 @@ class _Storing:
             if self._model.gated:
                 self._report.no_place["examples, whose sign case is not said"] += len(examples)
                 continue
-            kept = (
-                sorted(examples, key=lambda one: -abs(one.value)) if name == "example" else examples
-            )
+            kept = list(examples)
+            if name == "example":
+                kept.sort(key=lambda one: -abs(one.value))
             self._replace(name, table, neuron_id, code, _keep_first(kept))
 
     def _replace(

@@ -29,7 +29,7 @@ ASSETS: Final = (
 NUMBERS: Final = ("layer", "neuron", "gate_in", "gate_out", "in_out", "freq", "out_kurtosis")
 """Columns of `neuron_overview` that the script of the search can compare."""
 
-Choice = tuple[str | None, str, str]
+NeuronChoice = tuple[str | None, str, str]
 """Sign case, quantity, and basis of the token lists, of a neuron's page."""
 
 _QUOTED: Final = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -60,7 +60,7 @@ def format_neuron_file(model: str, name: str, choice: str = "") -> str:
     return f"neuron/{name_folder(model)}/{name}{choice and '.'}{choice}.html"
 
 
-def format_choice(choice: Choice) -> str:
+def format_choice(choice: NeuronChoice) -> str:
     """Return what is chosen as a part of a file's name: `gate-pos-in-neg.hook-post.unembed`."""
     sign_case, quantity, basis = choice
     words = {"+": "-pos", "-": "-neg", "_": "-"}
@@ -91,9 +91,9 @@ class NeuronPages:
 
     model: str
     name: str
-    first: Choice
+    first: NeuronChoice
     dataset: str | None
-    files: dict[Choice, str]
+    files: dict[NeuronChoice, str]
 
     def find(self, query: dict[str, str]) -> str | None:
         """Return the file of the page that an address of this neuron chooses."""

@@ -23,6 +23,7 @@ from neurondb.explore.static_site.addresses import (
     INDEX_SCRIPT,
     SEARCH,
     Addresses,
+    NeuronChoice,
     NeuronPages,
     format_choice,
     format_neuron_file,
@@ -122,15 +123,15 @@ class _Writer:
     async def write(self) -> None:
         await self.written.site.datasette.invoke_startup()
         with self.progress.stage("writing neurons", len(self.neurons), "neurons") as advance:
-            for model, walk in self.walk.items():
-                of_model = [one for one in self.neurons if one["model"] == model]
+            for name, walk in self.walk.items():
+                of_model = [one for one in self.neurons if one["model"] == name]
                 for place, neuron in enumerate(of_model):
                     near = (
                         walk[place - 1] if place else None,
                         walk[place + 1] if place + 1 < len(walk) else None,
                     )
                     await self._write_neuron(neuron, near)
-                    advance(1, f"{model} {neuron['name']}")
+                    advance(1, f"{name} {neuron['name']}")
         n_layers = sum(model.n_layers for model in self.models.values())
         with self.progress.stage("writing layers", n_layers, "layers") as advance:
             for model in self.models.values():
@@ -232,12 +233,12 @@ class _Writer:
 
 def _list_pages(model: Model, name: str, first: Choices, has_activations: bool) -> NeuronPages:
     """Return the pages of a neuron: its first, each other sign case, and the other basis."""
-    shown = (first.sign_case, first.quantity, first.basis)
+    shown: NeuronChoice = (first.sign_case, first.quantity, first.basis)
     files = {shown: format_neuron_file(model.name, name)}
     if has_activations:
         for case in list_sign_cases(model):
             quantity = first.quantity if first.quantity in list_quantities(case) else "hook_post"
-            choice = (case, quantity, first.basis)
+            choice: NeuronChoice = (case, quantity, first.basis)
             files.setdefault(choice, format_neuron_file(model.name, name, format_choice(choice)))
     for basis in codes.BASES:
         choice = (first.sign_case, first.quantity, basis)

@@ -13,6 +13,7 @@ from neurondb.documents.markup import Heading
 from neurondb.errors import UsageError
 from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.excerpts import Excerpt
+from neurondb.reading.explanations import Explanation
 from neurondb.reading.neuron import Annotation
 from neurondb.reading.vocabulary import ScoredToken
 from tests.neurondb.documents.case_studies import read_page, read_study
@@ -70,6 +71,9 @@ def spoil(study: CaseStudy, text: str) -> CaseStudy:
         extremes=extremes,
         vocabularies=vocabularies,
         annotations=(Annotation(text, text, text, text),),
+        details=study.details._replace(
+            explanations=(Explanation(text, "explanation", text, text, text, text, text),)
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 from neurondb.database import connect, parse_url
 from neurondb.schema import tables
 from tests.support.sample_database import build
+from tests.support.sample_explanations import SOURCE
 
 SCRIPT: Final = "<script>alert(1)</script>"
 IMAGE: Final = "\"><img src=x onerror='alert(2)'>"
@@ -64,6 +65,7 @@ def build_hostile(path: Path) -> Path:
         _spread(connection, tables.generation_runs, "prompt", "ablated")
         _spread(connection, tables.generation_texts, "text")
         _said(connection)
+        _explained(connection)
         _intervened(connection)
         _computed(connection)
     engine.dispose()
@@ -91,6 +93,16 @@ def _said(connection: Connection) -> None:
             for one in PAYLOADS
         ],
     )
+
+
+def _explained(connection: Connection) -> None:
+    """Have a program say everything of a neuron that the sample's scored."""
+    said = {"neuron_id": 0, "source": SOURCE, "value": ALL, "note": ALL}
+    connection.execute(
+        insert(tables.annotations), [said | {"key": key} for key in ("explanation", SCRIPT)]
+    )
+    connection.execute(update(tables.explanations).values(version=ALL, command=ALL))
+    connection.execute(update(tables.explanation_scores).values(scorer=ALL))
 
 
 def _intervened(connection: Connection) -> None:

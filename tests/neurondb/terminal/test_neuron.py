@@ -15,6 +15,7 @@ from neurondb.reading.activations import (
     Spread,
 )
 from neurondb.reading.examples import ControlList, ExampleOptions
+from neurondb.reading.explanations import DetectionScore, Explanation
 from neurondb.reading.neuron import Annotation, NeuronPage, PageOptions
 from neurondb.reading.verdict import ClassAt, CosineReading, Verdict
 from neurondb.terminal.console import THEME
@@ -34,6 +35,18 @@ from tests.neurondb.terminal.neuron_pages import (
     shown_page,
     vocabulary,
 )
+
+EXPLANATION = Explanation(
+    *("\x1b[2J", "k\n", "[red]v\x1b " + "long " * 40, "\r", "c", "\x9b", "2026-01-01T00:00:00"),
+    more=(("\x07", "\u202e"),),
+    scores=(
+        DetectionScore(
+            "gate+_in-", "\x1b", "random", 0, 3, 1, 2, 4, 5, 0.5476, 0.75, 3 / 7, "2026"
+        ),
+        DetectionScore("gate-_in-", "s", "others", 0, 0, 0, 0, 0, 8, None, None, None, "2026"),
+    ),
+)
+"""By whoever means harm."""
 
 
 def test_identity_and_verdict_open_the_page() -> None:
@@ -108,6 +121,7 @@ def test_hostile_tokens_neither_act_nor_break_the_lines(width: int) -> None:
         examples=examples(*HOSTILE),
         peaks=case_peaks(*HOSTILE),
         annotations=(Annotation("\x1b[2J", "k\n", "[red]v\x1b", "\r"),),
+        explanations=(EXPLANATION,),
     )
 
     text = shown_page(hostile, width)
@@ -115,6 +129,15 @@ def test_hostile_tokens_neither_act_nor_break_the_lines(width: int) -> None:
     assert not set(text) & {"\x1b", "\x07", "\r", "\x9b", "\u202e"}
     assert "[bold]red" in text
     assert all(cell_len(line) <= width for line in text.splitlines())
+
+
+def test_an_explanation_stands_with_its_scores() -> None:
+    shown = in_words(shown_page(replace(PAGE, explanations=(EXPLANATION,)), 100))
+    assert "version" in shown
+    assert "2026-01-01" in shown
+    assert "balanced accuracy 54.76% · 3 of 7 examples of gate+_in- told · 2 of 3 random" in shown
+    assert "balanced accuracy – · 0 of 0 examples of gate-_in- told" in shown
+    assert "5 unanswered" in shown
 
 
 @pytest.mark.parametrize("width", PAGE_WIDTHS)

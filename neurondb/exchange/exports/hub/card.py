@@ -80,6 +80,7 @@ def write_hub_card(
         _write_models(statistics),
         _write_classes(statistics),
         _write_loading(rows, options.repository),
+        _write_import(options.repository) if manifest.complete else "",
         "## Relations",
         "| relation | rows |\n|---|--:|\n"
         + "\n".join(f"| [{name}](#{name}) | {n:,} |" for name, n in rows.items()),
@@ -148,8 +149,8 @@ def _write_loading(rows: dict[str, int], repository: str) -> str:
     query = f"SELECT * FROM read_parquet('{pattern}', hive_partitioning = true) LIMIT 5"  # noqa: S608
     return f"""## Load it
 
-A folder is a relation; `model=…` and `layer=…` in paths are columns (hive partitioning), and
-`neuron_id` joins relations.
+A folder is a relation; `neuron_id` joins relations. `model=…` and `layer=…` in paths are columns
+for polars and DuckDB (hive partitioning); `datasets` leaves them out.
 
 ```python
 import datasets, polars as pl
@@ -161,16 +162,17 @@ pl.scan_parquet("{pattern}", hive_partitioning=True).head(5).collect()
 ```sql
 -- DuckDB
 {query}
-```
+```"""
 
-As a database again, checked by checksums, where all relations are here:
+
+def _write_import(repository: str) -> str:
+    """Return how a folder of all relations becomes a database."""
+    return f"""As a database again, checked by checksums:
 
 ```sh
 hf download {repository} --repo-type dataset --local-dir neurons
 neurondb import parquet neurons --db neurons.db
-```
-
-Uploaded by `hf upload {repository} DIR --repo-type dataset`."""
+```"""
 
 
 def _cell(text: str) -> str:

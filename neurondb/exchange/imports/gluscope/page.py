@@ -132,7 +132,8 @@ class _Storing:
     ) -> None:
         ranked = sorted(examples, key=lambda one: (one.case, one.quantity, one.rank))
         seen: Counter[tuple[int, int]] = Counter()
-        rows, traces = [], {}
+        rows: list[tuple[int, int, int, int, float]] = []
+        traces: dict[tuple[int, int], np.ndarray] = {}
         for one in ranked:
             rank = seen[one.case, one.quantity]
             if rank >= LIST_LENGTH:

@@ -152,8 +152,9 @@ class NeuronContent:
 
     @property
     def weights(self) -> bool:
-        """Whether the weights of its layer are ingested."""
-        return self.identity.sign is not None
+        """Whether the weights of its layer are ingested, or its cosines imported."""
+        known = any(one.value is not None for one in self.cosines)
+        return known or self.identity.sign is not None
 
     @property
     def can_be_coloured(self) -> bool:

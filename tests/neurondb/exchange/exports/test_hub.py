@@ -12,7 +12,6 @@ import yaml
 from neurondb.exchange.exports.hub.card import CardOptions
 from neurondb.exchange.exports.hub.exporting import export_hub
 from neurondb.exchange.parquet.importing import ParquetSource
-from neurondb.exchange.parquet.layout import TABLES
 from neurondb.transfer.copying import copy_into
 from neurondb.transfer.databases import open_source
 from tests.support.copies import contents
@@ -107,4 +106,4 @@ def test_a_licence_that_nobody_said_is_unknown(sample: Sample, tmp_path: Path) -
     assert (front["license"], front["size_categories"]) == ("unknown", ["n<1K"])
     assert front["pretty_name"] == "Neurons of sample-llama"
     assert "USER/NAME" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
-    assert set(TABLES) > {"models"}
+    assert "neurondb import" not in (tmp_path / "out/README.md").read_text(encoding="utf-8")

@@ -1,0 +1,121 @@
+"""The activation pass of a mixture of experts against its forward passes, of random weights.
+
+    python -m benchmarks.mixtures
+    python -m benchmarks.mixtures --experts 64 --d-model 2048 --width 1024
+
+The model has OLMoE's layout. Three ways take turns, batch by batch: transformers' own forward pass
+with its experts fused, ours, which runs them one after another, and the stage's, which counts what
+their neurons do. Seconds are of the processor; ratios are medians over the turns.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from ingest.activations.summary import LayerSummary
+from ingest.checkpoint.reader import Checkpoint
+from ingest.forward import Batch, Forward, make_batches
+from ingest.forward.activation_functions import find_activation
+from ingest.stages.expert_summaries import make_summaries
+from ingest.stages.summariser import Summariser
+
+CPU = torch.device("cpu")
+VOCABULARY = 1000
+
+
+def write_checkpoint(directory: Path, options: argparse.Namespace) -> Path:
+    """Write a random model of OLMoE's layout."""
+    config = transformers.OlmoeConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=options.d_model,
+        intermediate_size=options.width,
+        num_hidden_layers=options.layers,
+        num_attention_heads=16,
+        num_key_value_heads=16,
+        num_experts=options.experts,
+        num_experts_per_tok=options.per_token,
+        max_position_embeddings=options.length,
+    )
+    torch.manual_seed(0)
+    transformers.OlmoeForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+def make_summariser(forward: Forward) -> Summariser:
+    """Return what the stage counts with, of nothing yet."""
+    shape = forward.architecture
+    layers = range(shape.n_layers)
+
+    def make(number: int, n_neurons: int) -> LayerSummary:
+        return LayerSummary.empty(n_neurons, gated=True, device=CPU, layer=number, controls=True)
+
+    signs = {layer: torch.ones(shape.count_neurons(layer)) for layer in layers}
+    summaries = make_summaries(shape, layers, make)
+    return Summariser(summaries, signs, find_activation(shape.activation), architecture=shape)
+
+
+def time_step(step: Callable[[Batch], object], batch: Batch) -> float:
+    """Return the seconds of the processor that a step takes."""
+    started = time.process_time()
+    with torch.inference_mode():
+        step(batch)
+    return time.process_time() - started
+
+
+def measure(directory: Path, options: argparse.Namespace) -> None:
+    """Print seconds a thousand tokens, and ratios to both forward passes."""
+    fused = transformers.AutoModel.from_pretrained(directory, dtype=torch.float32).eval()
+    forward = Forward(Checkpoint.open(directory), CPU, torch.float32)
+    draw = np.random.default_rng(0)
+    texts = [draw.integers(0, VOCABULARY, options.length) for _ in range(options.texts)]
+    batches = list(make_batches(texts, CPU, options.length * options.texts // 2))
+    ways: dict[str, Callable[[Batch], object]] = {
+        "transformers, fused": lambda batch: fused(batch.token_ids),
+        "forward, expert by expert": lambda batch: forward.run(batch, []),
+        "activation pass": lambda batch: make_summariser(forward).run(forward, batch),
+    }
+    for step in ways.values():  # first uses are not counted
+        time_step(step, batches[0])
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.repeats):
+        for batch in batches:
+            for name, step in ways.items():
+                seconds[name].append(time_step(step, batch))
+    floor, own = (seconds[name] for name in list(ways)[:2])
+    n_tokens = batches[0].n_tokens
+    print(f"{'way':28}{'s/1k tokens':>12}{'÷ fused':>10}{'÷ forward':>11}")
+    for name, taken in seconds.items():
+        ratios = [
+            statistics.median(a / b for a, b in zip(taken, other, strict=True))
+            for other in (floor, own)
+        ]
+        a_thousand = 1000 * statistics.median(taken) / n_tokens
+        print(f"{name:28}{a_thousand:12.2f}{ratios[0]:10.2f}{ratios[1]:11.2f}")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in (
+        *(("experts", 32), ("per-token", 8), ("d-model", 1024), ("width", 512), ("layers", 2)),
+        *(("length", 256), ("texts", 8), ("repeats", 3)),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(write_checkpoint(Path(scratch) / "model", options), options)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
