@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 
+from neurondb.api.database_annotations import DatabaseAnnotations
 from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
 from neurondb.api.database_questions import DatabaseQuestions
@@ -26,16 +27,16 @@ from neurondb.published.verification import Verification, verify_published
 from neurondb.reading.models import ModelSummary, find_model, list_models, locate_place
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.sql.running import TIME_LIMIT_S
-from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 from neurondb.writing.descriptions import DescribeReport, describe_model
 
 
-class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
+class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments, DatabaseAnnotations):
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate`, `describe`, `explain`, `ablate` and `concept`, which add
-    to it. It is closed by `close`, or at the end of a `with` block. Any thread may ask it, several
-    at once; in a coroutine, `await asyncio.to_thread(db.find, "weakening")`.
+    Nothing here changes it but `annotate`, `import_annotations`, `describe`, `explain`, `ablate`
+    and `concept`, which add to it. It is closed by `close`, or at the end of a `with` block. Any
+    thread may ask it, several at once; in a coroutine,
+    `await asyncio.to_thread(db.find, "weakening")`.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -208,26 +209,6 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
 
         places = [_read_place(neuron) for neuron in neurons]
         return write_chosen_studies(self.engine, model, places, form, options)
-
-    def annotate(
-        self, file: str | Path, *, model: str | None = None, source: str | None = None
-    ) -> AnnotationsReport:
-        """Store what a CSV, TSV or JSON file says of neurons; what it said before is replaced.
-
-        Args:
-            file: Its rows are described in `neurondb.writing.annotation_files`.
-            model: The model of rows that name none.
-            source: Who says it; None is what rows say, else the file's name without its ending.
-
-        Returns:
-            How many annotations are new, changed, and as they were.
-
-        Raises:
-            TextError: when the file cannot be read, or a row says nothing that can be stored.
-            UnknownNameError: when the database has no such model or neuron.
-            DatabaseError: when it cannot be written, or is none of SQLite.
-        """
-        return import_annotations(self.location, Path(file), model=model, source=source)
 
     def describe(
         self, model: str, *, force: bool = False, progress: Progress | None = None

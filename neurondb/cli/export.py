@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
+from neurondb.text_decoding import format_path
 
 if TYPE_CHECKING:
     from neurondb.contracts.progress import Progress
@@ -28,6 +29,39 @@ def split_names(text: str) -> list[str]:
 @click.group()
 def export() -> None:
     """Write what is stored as files for other programs."""
+
+
+@export.command(short_help="Lists, stars, notes and labels, to be merged elsewhere.")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@options.database
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Only of this model's neurons; once for each (default: all).",
+)
+def annotations(file: Path, db: str | None, models: tuple[str, ...]) -> None:
+    """Write what people and programs said of neurons into FILE, as JSON lines.
+
+    A line names its neuron by the fingerprint of the model's weights and by L.N, never by an id, so
+    that `neurondb import annotations FILE` merges it into any database that has the same weights,
+    under whatever name. What was removed is written too, as a digest without its words.
+
+    \b
+    neurondb export annotations ours.ndjson
+    neurondb import annotations ours.ndjson --db theirs.db
+    """  # noqa: D301
+    from neurondb.api import Database
+
+    with Database(db) as database:
+        exported = database.export_annotations(file, *models)
+    click.echo(
+        f"exported {exported.n_said:,} annotations of {len(exported.models)} "
+        f"model{'s' * (len(exported.models) != 1)} to {format_path(file)}, and "
+        f"{exported.n_removed:,} that were removed",
+        err=True,
+    )
 
 
 @export.command(short_help="A dataset a relation, partitioned by model and layer.")

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from neurondb.cli import import_formats, import_options, options
+from neurondb.text_decoding import format_path
 
 
 @click.group("import")
@@ -17,6 +18,28 @@ def import_() -> None:
     model that the database does not have is made: `find`, `show` and the site take it like any
     other, and `ingest` of the same name adds its weights.
     """
+
+
+@import_.command(short_help="Lists, stars, notes and labels of another database.")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@options.database
+def annotations(file: Path, db: str | None) -> None:
+    """Merge what FILE says of neurons, which `neurondb export annotations` wrote.
+
+    Models are told by the fingerprint of their weights. Nothing that somebody said is overwritten:
+    where two databases differ, both are kept. What was removed in one of them is removed here too,
+    unless it was said again later. Merging a file again changes nothing. All of it is merged or
+    nothing; what is said of models that are not here is left out, and counted. Labels from
+    elsewhere, in CSV or JSON, go in with `neurondb annotate`.
+
+    \b
+    neurondb import annotations ours.ndjson
+    """  # noqa: D301
+    from neurondb.api import Database
+
+    with Database(db) as database:
+        merged = database.import_annotations(file)
+    click.echo(f"{format_path(file.name)}: {merged.describe()}", err=True)
 
 
 @import_.command(short_help="The folder that `export parquet` wrote.")

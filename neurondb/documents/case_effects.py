@@ -6,6 +6,7 @@ All numbers of removal are clean − ablated: below zero where removing the neur
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.documents.case_parts import format_number, make_columns, show_token
 from neurondb.documents.markup import Block, Code, Heading, Paragraph, Table, Text
 from neurondb.formatting.numbers import (
@@ -22,7 +23,6 @@ from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.explanations import DetectionScore, Explanation
 from neurondb.reading.generation_runs import HeldRun
-from neurondb.reading.neuron import Annotation
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.removal import Ablation, Removal, RemovalMetric
 

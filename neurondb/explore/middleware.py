@@ -28,6 +28,12 @@ _DATASETTE_POLICY: Final = (
 )
 """Datasette's own pages have scripts in the page."""
 
+_FRAMED_POLICY: Final = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors *"
+)
+"""A card that other sites show: it has no scripts, no forms and nothing to be tricked into."""
+
 MARK: Final = b"x-neurondb-page"
 """Header that marks an answer as a page of the site; it is removed before the answer is sent."""
 
@@ -54,8 +60,9 @@ def set_security_headers(app: App) -> App:
 
 
 def _secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    names = {name.lower() for name, _ in headers}
-    policy = _PAGE_POLICY if MARK in names else _DATASETTE_POLICY
+    names = {name.lower(): value for name, value in headers}
+    page_policy = _FRAMED_POLICY if names.get(MARK) == b"framed" else _PAGE_POLICY
+    policy = page_policy if MARK in names else _DATASETTE_POLICY
     return [
         *((name, value) for name, value in headers if name.lower() not in (MARK, _POLICY_HEADER)),
         (_POLICY_HEADER, policy.encode()),

@@ -24,6 +24,7 @@ from neurondb.explore.site import (
     Redirect,
     Site,
     View,
+    Visitor,
     choose_error_status,
 )
 
@@ -66,11 +67,12 @@ def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
         answer: Answer
         try:
             form = await _read_form(module, request)
-            answer_request = partial(site.answer, _make_lazy_view(module), path, query, form)
+            asked = (path, query, form, _read_visitor(site, request))
+            answer_request = partial(site.answer, _make_lazy_view(module), *asked)
             answer = await _run_in_thread(site, answer_request)
             while isinstance(answer, Question):
                 then = partial(answer.then, reply=await ask_live_model(site, request, answer))
-                answer_request = partial(site.answer, then, path, query, form)
+                answer_request = partial(site.answer, then, *asked)
                 answer = await _run_in_thread(site, answer_request)
         except NeuronDBError as error:
             answer = make_error_page(str(error), choose_error_status(error))
@@ -88,6 +90,14 @@ def _make_lazy_view(module: str) -> View:
 def _load_view(module: str) -> View:
     view: View = importlib.import_module(f"neurondb.explore.pages.{module}").answer
     return view
+
+
+def _read_visitor(site: Site, request: Any) -> Visitor:
+    """Return who asks: by the name that signs in where there is one, else by Datasette's id."""
+    actor = request.actor or {}
+    name = next((actor[key] for key in ("login", "username", "id") if actor.get(key)), None)
+    origin = str(site.datasette.absolute_url(request, "/")).rstrip("/")
+    return Visitor(None if name is None else str(name), origin)
 
 
 async def _read_form(module: str, request: Any) -> dict[str, str]:
@@ -120,12 +130,14 @@ async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -
         return Response.redirect(answer.location)
     if isinstance(answer, Document):
         headers = dict(answer.headers) | {MARK.decode(): "1"}
-        return Response(answer.body, headers=headers, content_type=answer.content_type)
+        return Response(
+            answer.body, answer.status, headers=headers, content_type=answer.content_type
+        )
     assert isinstance(answer, Page)
     if as_json:
         return _respond_json(site, answer)
     html = await render_page(site, request, answer)
-    headers = {**answer.headers, MARK.decode(): "1"}
+    headers = {**answer.headers, MARK.decode(): "framed" if answer.framed else "1"}
     return Response.html(html, status=answer.status, headers=headers)
 
 
@@ -152,8 +164,10 @@ def _respond_json(site: Site, page: Page) -> Any:
 
 def _build_context(site: Site, request: Any, page: Page) -> dict[str, Any]:
     """Return the variables that every template has."""
+    visitor = _read_visitor(site, request)
     return {
         "page": page.content,
+        "visitor": visitor,
         "title": page.title,
         "asked": request.args.get("q") or "",
         "json_address": _format_json_address(request) if page.status == 200 else None,

@@ -71,6 +71,19 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Visitor:
+    """Who asks, and by which address of the site.
+
+    Attributes:
+        name: who it is, where Datasette knows; None for anybody.
+        origin: scheme and host as the visitor wrote them, without a slash at the end.
+    """
+
+    name: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True)
 class Request:
     """A request for a page.
 
@@ -80,6 +93,7 @@ class Request:
         path: the named parts of the address.
         query: what follows the `?`, the first value of each name.
         form: what a form sent; empty unless it was POSTed.
+        visitor: who asks.
     """
 
     site: "Site"
@@ -87,6 +101,7 @@ class Request:
     path: Mapping[str, str]
     query: Mapping[str, str]
     form: Mapping[str, str] = field(default_factory=dict)
+    visitor: Visitor = Visitor()
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ class Page:
         content: a dataclass; the template sees it as `page`.
         status: the HTTP status.
         headers: HTTP headers beyond those of every page.
+        framed: whether other sites may show it in a frame.
     """
 
     template: str
@@ -106,6 +122,7 @@ class Page:
     content: "DataclassInstance"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    framed: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,7 @@ class Document:
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
 
 
 @dataclass(frozen=True)
@@ -190,6 +208,7 @@ class Site:
         path: Mapping[str, str],
         query: Mapping[str, str],
         form: Mapping[str, str] | None = None,
+        visitor: Visitor = Visitor(),
     ) -> Answer:
         """Run a page, in a thread of its own since it waits for the database.
 
@@ -198,6 +217,7 @@ class Site:
             path: the named parts of the address.
             query: what follows the `?`, the first value of each name.
             form: what a form sent, where one was POSTed.
+            visitor: who asks.
 
         Raises:
             NeuronDBError: as the page does, and when the database cannot be read or takes too long.
@@ -207,7 +227,7 @@ class Site:
             self.engine.connect() as connection,
             _limit_time(connection, self.limit_s),
         ):
-            return view(Request(self, connection, path, query, form or {}))
+            return view(Request(self, connection, path, query, form or {}, visitor))
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the result of `compute` for this key, kept while the database is unchanged."""

@@ -50,8 +50,12 @@ class Urls:
         return self._address(f"token/{_quote_part(model)}/{token_id}")
 
     def text(self, text_id: int, **options: str | None) -> str:
-        """Return the address of a text's page."""
+        """Return the address of a text's page by its id, which is of this database alone."""
         return self._address(f"text/{text_id}", **options)
+
+    def text_of(self, dataset: str, ordinal: int | str, **options: str | int | None) -> str:
+        """Return the lasting address of a text's page: its dataset, and its place in it."""
+        return self._address(f"text/{_quote_part(dataset)}/{ordinal}", **options)
 
     def find(self, expression: str, **options: str | int | None) -> str:
         """Return the address of the neurons that an expression describes."""
@@ -76,6 +80,22 @@ class Urls:
     def annotate(self) -> str:
         """Return the address that takes the form of an annotation."""
         return self._address("annotate")
+
+    def lists(self) -> str:
+        """Return the address of the lists of neurons."""
+        return self._address("lists")
+
+    def neuron_list(self, name: str, **options: str | int | None) -> str:
+        """Return the address of one list of neurons."""
+        return self._address(f"list/{_quote_part(name)}", **options)
+
+    def embed(self, model: str, name: str, **options: str | None) -> str:
+        """Return the address of a neuron's card, which other sites may show in a frame."""
+        return self._address(f"embed/{_quote_part(model)}/{name}", **options)
+
+    def oembed(self, address: str) -> str:
+        """Return the address that tells other sites how to show a page of this one."""
+        return self._address("oembed", url=address, format="json")
 
     def run(self, run_id: int) -> str:
         """Return the address of a run of interventions."""

@@ -6,7 +6,7 @@ import struct
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from neurondb.find.annotations import select_annotated_neurons
 from neurondb.find.columns import (
@@ -21,6 +21,7 @@ from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.descriptions import select_described_neurons
 from neurondb.find.families import ON_CHOSEN_RUN, select_family_neurons
 from neurondb.find.heads import select_head_neurons
+from neurondb.find.marks import select_marked_neurons
 from neurondb.find.moves import select_moved_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
@@ -40,6 +41,7 @@ from neurondb.find.terms import (
     IsAnnotated,
     IsConcept,
     IsDescribed,
+    IsMarked,
     IsRelated,
     Missing,
     MovesHead,
@@ -118,8 +120,18 @@ Listed = (
     | IsRelated
     | MovesHead
     | InFamily
+    | IsMarked
 )
 """Terms whose neurons an index lists."""
+_SELECTORS: Final[dict[type, Callable[[Any, Bind], str]]] = {
+    IsConcept: select_concept_neurons,
+    IsMarked: select_marked_neurons,
+    IsDescribed: select_described_neurons,
+    IsAnnotated: select_annotated_neurons,
+    IsRelated: select_related,
+    MovesHead: select_head_neurons,
+}
+"""Kind of such a term → its SELECT, where the term alone says all of it."""
 T = TypeVar("T")
 
 
@@ -255,16 +267,8 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
     """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
-    if isinstance(term, IsConcept):
-        return select_concept_neurons(term, bind)
-    if isinstance(term, IsDescribed):
-        return select_described_neurons(term, bind)
-    if isinstance(term, IsAnnotated):
-        return select_annotated_neurons(term, bind)
-    if isinstance(term, IsRelated):
-        return select_related(term, bind)
-    if isinstance(term, MovesHead):
-        return select_head_neurons(term, bind)
+    if (select_neurons := _SELECTORS.get(type(term))) is not None:
+        return select_neurons(term, bind)
     if isinstance(term, InFamily):
         return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
     if isinstance(term, HasMoved):

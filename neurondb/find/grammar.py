@@ -47,6 +47,7 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.marks import MARK_KEYS, is_mark_key, read_mark_comparison
 from neurondb.find.moves import MOVED_KEY, is_moved_key, read_moved_comparison
 from neurondb.find.related import RELATIONS, is_related_word, parse_related
 from neurondb.find.terms import (
@@ -82,12 +83,13 @@ _WordsReader = Callable[[Lexeme, str, Sequence[Lexeme]], Expression]
 _WORDS_READERS: Final[tuple[tuple[Callable[[str], bool], _WordsReader], ...]] = (
     (is_text_key, read_text_comparison),
     (is_description_key, read_description_comparison),
-    (is_annotation_key, read_annotation_comparison),
+    (is_mark_key, read_mark_comparison),
 )
 """Whether a key is of a kind whose words are looked for → what reads a comparison of it."""
 _KEY_READERS: Final = (
     (is_head_key, read_head_comparison),
     (is_moved_key, read_moved_comparison),
+    (is_annotation_key, read_annotation_comparison),
 )
 """Tells whether a key is of a kind, and reads its comparison."""
 CONNECTIVES: Final = ("and", "or", "not")
@@ -341,6 +343,7 @@ def list_keys() -> frozenset[str]:
             *(FAMILY_KEY, SCORE_KEY, MOVED_KEY),
             *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
             *ANNOTATION_KEYS,
+            *MARK_KEYS,
         )
     )
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from neurondb.find.terms import And, Compare, Expression, Missing, Not, OneOf, Or
+from neurondb.contracts.annotations import STAR_KEY
+from neurondb.find.terms import And, Compare, Expression, IsMarked, Missing, Not, OneOf, Or
 from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
@@ -62,6 +63,8 @@ ROLE_WORDS: Final[dict[str, Expression]] = {role: OneOf("role", (role,)) for rol
 BARE_WORDS: Final[dict[str, Expression]] = {
     **CLASS_WORDS,
     **{role: ROLE_WORDS[role] for role in ROLES if role != "none"},
+    "starred": IsMarked(STAR_KEY),
+    "annotated": IsMarked(),
     "dead": DEAD,
     "significant": Compare("significant_in_out", ">", 0),
 }

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from neurondb.errors import UnknownNameError
 from neurondb.find.coverage import load_models
 from neurondb.find.families import find_family_name
+from neurondb.find.marks import resolve_mark
 from neurondb.find.terms import (
     And,
     Expression,
@@ -22,6 +23,7 @@ from neurondb.find.terms import (
     InFamily,
     IsAnnotated,
     IsDescribed,
+    IsMarked,
     Not,
     OnDataset,
     OneOf,
@@ -170,6 +172,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
+        case IsMarked():
+            return resolve_mark(connection, term)
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

@@ -234,6 +234,21 @@ class InFamily:
 
 
 @dataclass(frozen=True, slots=True)
+class IsMarked:
+    """Something was said of the neuron; None is anything, and anybody.
+
+    Attributes:
+        key: What it is about; `list` and `star` are of lists and stars.
+        value: What it says: the name of a list.
+        source: Who said it.
+    """
+
+    key: str | None = None
+    value: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasScore:
     """A condition on a score, until it is put to the families that it belongs to."""
 
@@ -268,6 +283,7 @@ Expression: TypeAlias = (
     | IsRelated
     | MovesHead
     | InFamily
+    | IsMarked
     | HasScore
     | OnDataset
 )

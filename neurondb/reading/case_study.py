@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.interventions import Condition
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.examples import Example, ExampleList, ExampleOptions, read_example_lists
 from neurondb.reading.layer_places import LayerPlace, read_layer_places
 from neurondb.reading.models import Model
 from neurondb.reading.neuron import (
-    Annotation,
     Identity,
     NeuronDetails,
     NeuronSummary,
-    read_annotations,
     read_neuron_details,
     read_neuron_summary,
     read_summary_peaks,

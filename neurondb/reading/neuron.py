@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.reading.activations import (
     Activations,
     Quantiles,
     interpolate_quantiles,
     read_activations,
 )
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
 from neurondb.reading.descriptions import read_description
@@ -26,7 +28,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
-from neurondb.reading.explanations import Explanation, is_explanation, read_explanations
+from neurondb.reading.explanations import Explanation, read_explanations
 from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.heads import KnownHead, list_neuron_heads
@@ -86,21 +88,6 @@ class Identity:
     in_bias: float | None
     penalty: float | None
     quantisation: str | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """A label, a score or a remark that someone outside stored for a neuron.
-
-    Attributes:
-        source: who or what it comes from.
-        key: what it is about, such as `label`.
-    """
-
-    source: str
-    key: str
-    value: str | None
-    note: str | None
 
 
 class NeuronSummary(NamedTuple):
@@ -384,14 +371,3 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         quantisation=model.quantisation,
         **(weights if row is None else row._asdict() | {"sign": row.sign or None}),
     )
-
-
-def read_annotations(connection: Connection, neuron_id: int) -> tuple[Annotation, ...]:
-    """Return the annotations of a neuron but for its explanations, sorted by source and key."""
-    a = tables.annotations.c
-    rows = connection.execute(
-        select(a.source, a.key, a.value, a.note)
-        .where((a.neuron_id == neuron_id) & ~is_explanation(tables.annotations))
-        .order_by(a.source, a.key, a.annotation_id)
-    )
-    return tuple(Annotation(*row) for row in rows)

@@ -171,6 +171,22 @@ def find_text(connection: Connection, text_id: int) -> Text:
     return Text(*row, neighbours.get(row.ordinal - 1), neighbours.get(row.ordinal + 1))
 
 
+def find_text_id(connection: Connection, dataset: Dataset, ordinal: int) -> int:
+    """Return the id of a text by its place in its dataset, from 0.
+
+    Raises:
+        UnknownNameError: when the dataset has no text there.
+    """
+    t = tables.texts.c
+    query = select(t.text_id).where(t.dataset_id == dataset.dataset_id, t.ordinal == ordinal)
+    text_id = connection.execute(query).scalar()
+    if text_id is None:
+        raise UnknownNameError(
+            f"{dataset.name} has no text {ordinal}: its texts are 0 to {dataset.n_texts - 1}"
+        )
+    return int(text_id)
+
+
 def read_text_start(connection: Connection, text_id: int) -> str:
     """Return the first `MAX_CHARACTERS` of a text."""
     t = tables.texts.c

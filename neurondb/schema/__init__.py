@@ -8,7 +8,7 @@ from neurondb.schema.views import VIEWS
 
 FIRST: Final = "0008"
 """Alembic revision of the first release, the oldest that `neurondb upgrade` starts from."""
-REVISION: Final = "0029"
+REVISION: Final = "0030"
 """Alembic revision these definitions correspond to; a test compares it with migrations/."""
 REWRITTEN: Final = "0025"
 """The newest revision whose upgrade shortens the rows of large tables, and leaves room in pages."""

@@ -10,7 +10,8 @@ which neuron it is of by `neuron`, as `31.9634`, or by `layer` and `neuron`, and
   said.
 
 An annotation of the same neuron, source and key replaces the stored one, so that a file that was
-corrected is simply read again.
+corrected is simply read again. A neuron can be on many lists: of the key `list` each value stands
+beside the others.
 """
 
 import csv
@@ -25,6 +26,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from neurondb.contracts.annotations import LIST_KEY, compute_digest
 from neurondb.database import (
     check_revision,
     connect,
@@ -42,6 +44,11 @@ from neurondb.sqlite_files import check_readable
 from neurondb.text_decoding import format_path
 from neurondb.writing.annotation_rows import AnnotationStore, Said
 from neurondb.writing.annotations import NewAnnotation
+from neurondb.writing.removed_annotations import (
+    forget_removals,
+    format_utc_moment,
+    record_removal,
+)
 
 PLACE_COLUMNS: Final = ("model", "layer", "neuron")
 """Columns that say which neuron a row is of."""
@@ -62,6 +69,7 @@ _NEURONS_PER_STATEMENT: Final = 500
 """How many neurons one statement asks for."""
 
 Row = Mapping[str, Any]
+_Identity = tuple[int, str, str, str | None]
 
 
 class AnnotationsReport(NamedTuple):
@@ -192,13 +200,13 @@ def _make_annotations(
 ) -> list[NewAnnotation]:
     """Return the annotations of all rows; refuse two of one neuron, source and key."""
     models: dict[str, Model] = {}
-    rows_of: dict[tuple[int, str, str], int] = {}
+    rows_of: dict[_Identity, int] = {}
     annotations = []
     for number, row in enumerate(rows, start=1):
         place = f"{format_path(file)}, row {number}"
         row_annotations = _read_annotations(connection, row, place, file, models, model, source)
         for annotation in row_annotations:
-            identity = (annotation.neuron_id, annotation.source, annotation.key)
+            identity = _identify(annotation)
             if identity in rows_of:
                 raise TextError(
                     f"{place}: row {rows_of[identity]} says the {annotation.key} of it already"
@@ -281,14 +289,17 @@ def _store(connection: Connection, annotations: list[NewAnnotation]) -> Annotati
     neurons = sorted({annotation.neuron_id for annotation in annotations})
     _refuse_unknown(connection, neurons)
     stored_rows = _load_stored(connection, neurons)
-    new_rows, changed = [], []
+    new_rows, changed, now = [], [], format_utc_moment()
     for annotation in annotations:
-        row = asdict(annotation) | {"note": annotation.note or None}
-        stored_row = stored_rows.get((annotation.neuron_id, annotation.source, annotation.key))
+        row = asdict(annotation) | {"note": annotation.note or None, "made_at": now}
+        stored_row = stored_rows.get(_identify(annotation))
         if stored_row is None:
             new_rows.append(row)
         elif (stored_row.value, stored_row.note) != (row["value"], row["note"]):
             changed.append(row | {"annotation_id": stored_row.annotation_id})
+            said_before = (stored_row.source, stored_row.key, stored_row.value, stored_row.note)
+            record_removal(connection, row["neuron_id"], compute_digest(*said_before), now)
+    forget_removals(connection, ((one.neuron_id, one.digest) for one in annotations))
     # It takes part in the transaction that is open; plugins of the user's stay outside.
     file = sqlite_utils.Database(get_driver_connection(connection), execute_plugins=False)
     file.table(tables.annotations.name).insert_all(new_rows)
@@ -310,7 +321,13 @@ def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
         )
 
 
-def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[int, str, str], Any]:
+def _identify(annotation: Any) -> _Identity:
+    """Return what an annotation replaces: its like by source and key, and on a list by its name."""
+    name = annotation.value if annotation.key == LIST_KEY else None
+    return annotation.neuron_id, annotation.source, annotation.key, name
+
+
+def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[_Identity, Any]:
     """Return the stored annotations of these neurons; where two are of one key, the later one."""
     a = tables.annotations.c
     query = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
@@ -318,7 +335,7 @@ def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[i
     for batch in _split_ids(neurons):
         rows = query.where(a.neuron_id.in_(batch)).order_by(a.annotation_id)
         for row in connection.execute(rows):
-            stored_rows[row.neuron_id, row.source, row.key] = row
+            stored_rows[_identify(row)] = row
     return stored_rows
 
 

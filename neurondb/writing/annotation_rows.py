@@ -1,19 +1,26 @@
 """Annotations by the thousand: new ones are stored, changed ones replaced, batch by batch.
 
 One annotation is known by its neuron, its source and its key. What a source says of a neuron again
-under the same key takes the place of what it said before; the same words change nothing. Memory is
+under the same key takes the place of what it said before, but on lists, of which a neuron can be on
+many; the same words change nothing. Memory is
 that of a batch, and a bit for each annotation that was there before.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
+from neurondb.contracts.annotations import LIST_KEY, compute_digest
 from neurondb.errors import TextError, UnknownNameError
 from neurondb.schema import tables
 from neurondb.text_decoding import replace_surrogates
+from neurondb.writing.removed_annotations import (
+    forget_removals,
+    format_utc_moment,
+    record_removal,
+)
 from neurondb.writing.rows import insert_columns
 
 BATCH: Final = 4096
@@ -30,6 +37,19 @@ class Said(NamedTuple):
     value: str
     note: str | None
     place: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from all others of its neuron."""
+        return compute_digest(self.source, self.key, self.value, self.note)
+
+
+_Identity: TypeAlias = tuple[int, str, str, str | None]
+
+
+def _identify(said: Any, key: str) -> _Identity:
+    """Return what an annotation replaces under a key; a neuron can be on several lists."""
+    return said.neuron_id, said.source, key, said.value if key == LIST_KEY else None
 
 
 @dataclass
@@ -88,11 +108,12 @@ class AnnotationStore:
         neurons = sorted({said.neuron_id for said in waiting})
         refuse_unknown(self._connection, neurons)
         stored = self._load({said.source for said in waiting}, neurons)
-        new: dict[tuple[int, str, str], Said] = {}
+        new: dict[_Identity, Said] = {}
         changed: list[dict[str, Any]] = []
+        now = format_utc_moment()
         for said in waiting:
             key = self._choose_key(said, new, stored)
-            identity = (said.neuron_id, said.source, key)
+            identity = _identify(said, key)
             row = stored.get(identity)
             if row is None:
                 new[identity] = said._replace(key=key)
@@ -101,16 +122,20 @@ class AnnotationStore:
             if (row.value, row.note) == (said.value, said.note):
                 self.counts.n_same += 1
             else:
-                changed.append({"id": row.annotation_id, "v": said.value, "n": said.note})
-        self._write(list(new.values()), changed)
+                words = {"v": said.value, "n": said.note, "t": now}
+                changed.append({"id": row.annotation_id} | words)
+                digest = compute_digest(row.source, row.key, row.value, row.note)
+                record_removal(self._connection, row.neuron_id, digest, now)
+        forget_removals(self._connection, ((one.neuron_id, one.digest) for one in waiting))
+        self._write(list(new.values()), changed, now)
 
     def _choose_key(
-        self, said: Said, new: dict[tuple[int, str, str], Said], stored: dict[Any, Any]
+        self, said: Said, new: dict[_Identity, Said], stored: dict[_Identity, Any]
     ) -> str:
         """Return the key under which an annotation is stored: its own, or with a number."""
 
         def is_said(key: str) -> bool:
-            identity = (said.neuron_id, said.source, key)
+            identity = _identify(said, key)
             row = stored.get(identity)
             return identity in new or (row is not None and self._is_taken(row.annotation_id))
 
@@ -120,20 +145,20 @@ class AnnotationStore:
             raise TextError(f"{said.place}: the {said.key} of this neuron is said already")
         return find_free(said.key, is_said)
 
-    def _write(self, new: list[Said], changed: list[dict[str, Any]]) -> None:
+    def _write(self, new: list[Said], changed: list[dict[str, Any]], now: str) -> None:
         a = tables.annotations
         columns = ("neuron_id", "source", "key", "value", "note")
         if new:
-            insert_columns(
-                self._connection, a, {name: [getattr(s, name) for s in new] for name in columns}
-            )
+            values = {name: [getattr(said, name) for said in new] for name in columns}
+            insert_columns(self._connection, a, values | {"made_at": [now] * len(new)})
         if changed:
             one = update(a).where(a.c.annotation_id == bindparam("id"))
-            self._connection.execute(one.values(value=bindparam("v"), note=bindparam("n")), changed)
+            words = {"value": bindparam("v"), "note": bindparam("n"), "made_at": bindparam("t")}
+            self._connection.execute(one.values(words), changed)
         self.counts.n_new += len(new)
         self.counts.n_changed += len(changed)
 
-    def _load(self, sources: set[str], neurons: list[int]) -> dict[tuple[int, str, str], Any]:
+    def _load(self, sources: set[str], neurons: list[int]) -> dict[_Identity, Any]:
         a = tables.annotations.c
         query = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
         stored = {}
@@ -142,7 +167,7 @@ class AnnotationStore:
             rows = query.where(a.neuron_id.in_(batch)).order_by(a.annotation_id)
             for row in self._connection.execute(rows):
                 if row.source in sources:
-                    stored[row.neuron_id, row.source, row.key] = row
+                    stored[_identify(row, row.key)] = row
         return stored
 
     def _take(self, annotation_id: int) -> None:

@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, insert, select
 
 from neurondb import __version__
+from neurondb.contracts.annotations import compute_digest
 from neurondb.contracts.explain import Confusion, Said, Task, Trouble
 from neurondb.schema import tables
+from neurondb.writing.removed_annotations import (
+    forget_removals,
+    format_utc_moment,
+    record_removal,
+)
 from neurondb.writing.rows import format_utc_now
 
 
@@ -48,12 +54,15 @@ def store_explanation(connection: Connection, neuron_id: int, origin: Origin, sa
     explained = (e.neuron_id == neuron_id) & (e.source == origin.source)
     was_explained = connection.execute(select(e.neuron_id).where(explained)).first() is not None
     replaced = of_source if was_explained else of_source & a.key.in_(said.values)
-    connection.execute(tables.annotations.delete().where(replaced))
+    _take_back(connection, neuron_id, replaced)
     row = {"neuron_id": neuron_id, "source": origin.source, "note": said.note}
+    row |= {"made_at": format_utc_moment()}
     connection.execute(
         insert(tables.annotations),
         [row | {"key": key, "value": value} for key, value in said.values.items()],
     )
+    digests = (compute_digest(origin.source, *one, said.note) for one in said.values.items())
+    forget_removals(connection, ((neuron_id, digest) for digest in digests))
     _replace(
         connection,
         tables.explanations,
@@ -61,6 +70,14 @@ def store_explanation(connection: Connection, neuron_id: int, origin: Origin, sa
         {"evidence": origin.digest, "version": said.version, **origin.describe()},
     )
     forget_failure(connection, neuron_id, origin.source, "explain")
+
+
+def _take_back(connection: Connection, neuron_id: int, replaced: ColumnElement[bool]) -> None:
+    """Delete annotations of a neuron; where databases are merged, they stay deleted."""
+    a, now = tables.annotations.c, format_utc_moment()
+    for row in connection.execute(select(a.source, a.key, a.value, a.note).where(replaced)).all():
+        record_removal(connection, neuron_id, compute_digest(*row), now)
+    connection.execute(tables.annotations.delete().where(replaced))
 
 
 @dataclass(frozen=True)

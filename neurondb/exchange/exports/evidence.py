@@ -13,14 +13,16 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import LackingModelError
 from neurondb.exchange.exports.chosen import Choice, count_neurons, iterate_neurons
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations
+from neurondb.reading.annotations import read_annotations
 from neurondb.reading.examples import Example, ExampleOptions, read_example_lists
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.neuron import Annotation, read_annotations, read_neuron_summary
+from neurondb.reading.neuron import read_neuron_summary
 from neurondb.reading.vocabulary import TokenList, read_vocabulary
 from neurondb.schema import codes
 

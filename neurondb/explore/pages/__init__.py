@@ -24,6 +24,7 @@ PAGES: Final = {
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
+    r"/text/(?P<dataset>[^/]+)/(?P<ordinal>[0-9]{1,12})" + _JSON: "text",
     r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
     r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
     r"/entropy/(?P<run_id>[0-9]{1,9})" + _JSON: "entropy",
@@ -35,6 +36,10 @@ PAGES: Final = {
     rf"/live/{_MODEL}" + _JSON: "live.page",
     rf"/live/{_MODEL}/intervene$": "live.intervene",
     r"/annotate$": "annotate",
+    r"/lists" + _JSON: "lists",
+    r"/list/(?P<name>[^/]+?)" + _JSON: "neuron_list",
+    rf"/embed/{_MODEL}/{_PLACE}$": "embed",
+    r"/oembed$": "oembed",
     r"/figure/(?P<name>[a-z-]+)\.(?P<form>json|svg|png|pdf|html)$": "figure",
 }
 """Address below the site's base, as a regular expression → module of this package."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from neurondb.contracts.ingest import STAGES
 from neurondb.explore.notation import quote_text
 from neurondb.explore.site import Page, Request
+from neurondb.reading.annotations import list_lists
 from neurondb.reading.layers import ClassShare, count_model_classes
 from neurondb.reading.models import Model, ModelSummary, list_models
 from neurondb.reading.neuron_table import StartingPoint, find_starting_point
@@ -54,11 +55,13 @@ class Home:
     Attributes:
         examples: searches that find something here.
         queries: named queries to start with.
+        lists: names of the lists that people put neurons on.
     """
 
     models: tuple[HomeModel, ...]
     examples: tuple[Example, ...]
     queries: tuple[NamedLink, ...]
+    lists: tuple[str, ...]
 
 
 STARTERS = (
@@ -73,7 +76,8 @@ def answer(request: Request) -> Page:
     """Return the first page."""
     models = tuple(_read_model(request, summary) for summary in list_models(request.connection))
     examples = tuple(_list_examples(request, models[0])) if models else ()
-    return Page("home", "Models", Home(models, examples, STARTERS if models else ()))
+    lists = tuple(one.name for one in list_lists(request.connection))
+    return Page("home", "Models", Home(models, examples, STARTERS if models else (), lists))
 
 
 def _read_model(request: Request, summary: ModelSummary) -> HomeModel:

@@ -23,7 +23,9 @@ from neurondb.reading.texts import (
     Text,
     TextPeaks,
     count_layers_at_once,
+    find_dataset_by_name,
     find_text,
+    find_text_id,
     list_models_that_read,
     read_stretch,
     read_text_peaks,
@@ -158,11 +160,20 @@ def answer(request: Request) -> Page:
         UsageError: when what follows the `?` means nothing.
     """
     connection = request.connection
-    text = find_text(connection, int(request.path["text_id"]))
+    text = _find_text(request)
     models = list_models_that_read(connection, text)
     selection = _read_selection(request, text, models)
     page = _read_content(request, text, models, selection)
     return Page("text", f"Text {text.ordinal} of {make_visible(text.dataset)}", page)
+
+
+def _find_text(request: Request) -> Text:
+    """Return the text that an address names, by its place in a dataset or by its id."""
+    connection, path = request.connection, request.path
+    if "text_id" in path:
+        return find_text(connection, int(path["text_id"]))
+    dataset = find_dataset_by_name(connection, path["dataset"])
+    return find_text(connection, find_text_id(connection, dataset, int(path["ordinal"])))
 
 
 def _read_content(

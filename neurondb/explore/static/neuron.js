@@ -88,22 +88,67 @@ function tip(token) {
   bubble.style.top = `${box.bottom + scrollY + 4}px`;
 }
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("[data-copy]");
-  if (!button) return;
-  const said = button.textContent;
+async function copy(button, text) {
+  const said = [...button.childNodes];
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
     button.textContent = "Not allowed";
   }
-  setTimeout(() => (button.textContent = said), 1500);
+  setTimeout(() => button.replaceChildren(...said), 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (button) copy(button, button.dataset.copy);
 });
+
+/** The address of what is shown now: the choices of the address, else those that the page made. */
+function shared(panel) {
+  const bookmark = document.querySelector("a[rel=bookmark]");
+  const address = new URL(bookmark.href);
+  for (const [key, value] of new URLSearchParams(location.search))
+    if (address.searchParams.has(key)) address.searchParams.set(key, value);
+  if (panel) address.searchParams.set("panel", panel);
+  return address.href;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-share]");
+  if (button) copy(button, shared(button.dataset.share));
+});
+
+/** Each panel gets a button that copies a link to it as it is now. */
+function share(heading) {
+  const panel = heading.closest("section").id || heading.id;
+  if (!panel || heading.nextElementSibling?.matches(".share")) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "share";
+  button.dataset.share = panel;
+  const what = document.createElement("span");
+  what.className = "unseen";
+  what.textContent = ` to ${heading.textContent.trim()}`;
+  button.append("link", what);
+  heading.after(button);
+}
+
+/** A link to a panel leads to it, and shows which one is meant. */
+function showPanel() {
+  const name = new URLSearchParams(location.search).get("panel");
+  const found = name && !location.hash && document.getElementById(name);
+  const panel = found && (found.closest("section") ?? found);
+  if (!panel || !panel.closest("main")) return;
+  panel.classList.add("shared");
+  panel.scrollIntoView({ behavior: "instant" });
+}
 
 /** Do to new parts of the page what scripts alone can. */
 function prepare() {
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  for (const button of document.querySelectorAll("[data-copy], [data-share]")) button.hidden = !navigator.clipboard;
+  if (navigator.clipboard && document.querySelector("a[rel=bookmark]"))
+    for (const heading of document.querySelectorAll("main section > h2")) share(heading);
   for (const list of document.querySelectorAll("[data-tabs]:not([role])")) tabs(list);
   for (const row of document.querySelectorAll("[data-values]:not(.ready)")) {
     row.classList.add("ready");
@@ -111,3 +156,4 @@ function prepare() {
   }
 }
 prepare();
+showPanel();

@@ -18,7 +18,7 @@ Resolve = Callable[[str], str | None]
 Attributes = list[tuple[str, str | None]]
 
 _OFFERS: Final = frozenset(
-    ("find", "search", "random", "pair", "connections", "live", "annotate", "figure")
+    ("find", "search", "random", "pair", "connections", "live", "annotate", "figure", "lists")
 )
 """First parts of addresses whose links say what to do, not what something is called."""
 _NAMES: Final = frozenset(("token", "class", "neuron", "mono"))

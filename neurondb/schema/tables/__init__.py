@@ -20,6 +20,7 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
+from neurondb.schema.tables.annotations import annotations, removed_annotations
 from neurondb.schema.tables.comparisons import (
     comparison_neurons,
     comparisons,
@@ -61,7 +62,6 @@ from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
     ablation_runs,
-    annotations,
     changed_tokens,
     neuron_attributions,
     neuron_effects,
@@ -217,6 +217,7 @@ __all__ = [
     "properties",
     "property_effects",
     "quantities",
+    "removed_annotations",
     "rw_classes",
     "series",
     "series_models",

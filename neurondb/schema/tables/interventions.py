@@ -1,4 +1,4 @@
-"""Sets of neurons, interventions on them, and what people say of neurons."""
+"""Sets of neurons, and interventions on them."""
 
 from sqlalchemy import Boolean, Column, Double, Index, Integer, String, Table, Text, true
 
@@ -174,17 +174,4 @@ changed_tokens = Table(
     real("clean", "the metric in the clean run", nullable=False),
     real("ablated", "the metric in the ablated run", nullable=False),
     **CLUSTERED,
-)
-
-annotations = Table(
-    "annotations",
-    metadata,
-    identity("annotation_id", "annotation"),
-    reference("neuron_id", "neurons.neuron_id", "neuron"),
-    word("source", "who or what said it"),
-    word("key", "what is said about"),
-    Column("value", Text, comment="what is said"),
-    Column("note", Text, comment="free text"),
-    Index(None, "neuron_id"),
-    Index(None, "key"),
 )

@@ -6,6 +6,7 @@ import re
 import pytest
 from sqlalchemy import Engine
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.documents.case_study import make_document
 from neurondb.documents.html import write_html
 from neurondb.documents.markdown import write_markdown
@@ -14,7 +15,6 @@ from neurondb.errors import UsageError
 from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.explanations import Explanation
-from neurondb.reading.neuron import Annotation
 from neurondb.reading.vocabulary import ScoredToken
 from tests.neurondb.documents.case_studies import read_page, read_study
 

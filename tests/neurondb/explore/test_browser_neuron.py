@@ -117,11 +117,62 @@ def test_everything_is_there_without_scripts(browser: Any, address: str) -> None
 def test_an_annotation_is_written_from_the_page(browser: Any, address: str) -> None:
     with looking(browser) as tab:
         tab.goto(f"{address}/neuron/sample-llama/1.9")
-        tab.locator("[name=source]").fill("Ada")
-        tab.locator("[name=value]").fill("dogs <b>")
+        tab.locator("[name=source]").first.fill("Ada")
+        tab.locator("[name=value]").first.fill("dogs <b>")
         tab.get_by_role("button", name="Annotate").click()
         tab.wait_for_url("**/1.9#annotations")
         assert "dogs <b>" in tab.locator("dl.annotations").inner_text()
+
+
+def test_a_name_is_asked_once_and_a_list_is_kept(browser: Any, address: str) -> None:
+    with looking(browser) as tab:
+        tab.goto(f"{address}/neuron/sample-llama/1.10")
+        tab.locator("[name=source]").first.fill("Ada")
+        assert tab.locator("[name=source]:visible").count() == 1
+        tab.locator("form:has([name=action][value=list]) [name=value]").fill("dogs & <b>")
+        tab.get_by_role("button", name="Put on the list").click()
+        tab.wait_for_url("**/1.10#annotations")
+        tab.get_by_role("button", name="★ Star").click()  # as Ada: the browser knows
+        tab.locator(".head .chip", has_text="★ 1").wait_for()
+        tab.locator(".marks a", has_text="dogs & <b>").click()
+        tab.locator("h1", has_text="dogs & <b>").wait_for()
+        assert "1.10" in tab.locator("table.neurons").inner_text()
+        tab.get_by_role("button", name="take 1.10 off the list, where Ada put it").click()
+        tab.wait_for_url("**/lists")
+        assert "no lists yet" in tab.locator("main").inner_text()
+
+
+def test_a_copied_link_leads_to_the_same_case_and_panel(browser: Any, address: str) -> None:
+    with looking(browser, permissions=["clipboard-read", "clipboard-write"]) as tab:
+        tab.goto(address + NEURON)
+        tab.locator(".case h3 a").nth(3).click()
+        tab.locator("#tab-4[aria-selected=true]").wait_for()
+        tab.get_by_role("button", name="link to Examples").click()
+        tab.get_by_role("button", name="Copied").wait_for()
+        link = tab.evaluate("navigator.clipboard.readText()")
+        assert "panel=examples" in link
+        assert "case=gate-_in-" in link
+        tab.goto(link)
+        tab.locator("section#examples.shared").wait_for()
+        assert current(tab, "#examples") == "tab-4"
+        top = tab.locator("#examples").evaluate("e => e.getBoundingClientRect().top")
+        assert -5 <= top <= 200
+
+
+def test_a_card_shows_in_another_site(browser: Any, address: str, tmp_path: Path) -> None:
+    """A page of a file is no page of the site, so that what may not be framed shows nothing."""
+    frames = (
+        f'<iframe src="{address}{page}"></iframe>' for page in ("/embed/sample-llama/2.0", "/")
+    )
+    other = tmp_path / "other.html"
+    other.write_text("".join(frames))
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(other.as_uri())
+    card, home = (tab.frame_locator("iframe").nth(i) for i in (0, 1))
+    assert "sample-llama 2.0" in card.locator("h1").inner_text()
+    assert home.locator("h1").count() == 0
+    context.close()
 
 
 PAGES = (NEURON, "/neuron/sample-gpt/2.0", "/token/sample-llama/0", "/text/2?neuron=2.0")

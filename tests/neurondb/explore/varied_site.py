@@ -17,6 +17,8 @@ BARE: Final = 3
 """The layer whose neurons have weights alone."""
 FULL: Final = 2
 """The layer whose first neuron has examples, controls, traces and annotations."""
+LIST: Final = "dog neurons"
+"""A list that it is on."""
 _OF_TEXTS: Final = (
     *(tables.activation_stats, tables.sign_case_rows, tables.example_rows, tables.trace_rows),
     *(tables.control_example_rows, tables.label_stats, tables.activation_histograms),
@@ -57,6 +59,9 @@ PAGES: Final = {
     "generation": f"/generation/{GENERATION_RUN + 11}",
     "connections": f"/connections/{LLAMA}/1.4",
     "connections, ungated": f"/connections/{GPT}/0.3",
+    "lists": "/lists",
+    "list": "/list/dog%20neurons",
+    "card": f"/embed/{LLAMA}/{FULL}.0",
     "no such model": "/model/nothing",
 }
 """Our types of pages: one address each, or several where what is on it differs."""
@@ -120,6 +125,9 @@ def _ingested(connection: Connection) -> None:
 def _annotated(connection: Connection) -> None:
     said: Row = {"neuron_id": FULL * WIDTH, "source": "Ada", "key": "label", "value": "dogs"}
     _put(connection, tables.annotations, said | {"note": "after a determiner"})
+    _put(connection, tables.annotations, said | {"key": "star", "value": "★"})
+    _put(connection, tables.annotations, said | {"key": "list", "value": LIST, "note": "barks"})
+    _put(connection, tables.annotations, said | {"key": "list", "value": LIST, "source": "Bo"})
 
 
 def _put(connection: Connection, table: Table, row: Row) -> None:

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.reading.activations import (
     Activations,
     Moments,
@@ -12,7 +13,7 @@ from neurondb.reading.activations import (
 )
 from neurondb.reading.examples import Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
-from neurondb.reading.neuron import Annotation, Identity, NeuronPage
+from neurondb.reading.neuron import Identity, NeuronPage
 from neurondb.reading.peaks import CasePeaks, PeakToken
 from neurondb.reading.texts import Dataset
 from neurondb.reading.verdict import Caution, ClassAt, CosineReading, Region, Verdict

@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from neurondb.contracts.annotations import Annotation
 from neurondb.reading.activations import (
     Histogram,
     Histograms,
@@ -16,7 +17,7 @@ from neurondb.reading.activations import (
 )
 from neurondb.reading.examples import ControlList, ExampleOptions
 from neurondb.reading.explanations import DetectionScore, Explanation
-from neurondb.reading.neuron import Annotation, NeuronPage, PageOptions
+from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.reading.verdict import ClassAt, CosineReading, Verdict
 from neurondb.terminal.console import THEME
 from neurondb.terminal.neuron import draw_neuron_page

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from neurondb.contracts.annotations import LIST_KEY, STAR_KEY, Annotation
 from neurondb.database import get_sqlite_path, parse_url
 from neurondb.explore.live_answers import UNCACHED
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
@@ -35,6 +36,7 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
+from neurondb.reading.annotations import list_lists, read_annotations
 from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
@@ -46,10 +48,8 @@ from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
-    Annotation,
     Identity,
     NeuronSummary,
-    read_annotations,
     read_neuron_details,
     read_neuron_summary,
     read_summary_families,
@@ -100,6 +100,7 @@ class NeuronContent:
         sql: panel → the statement behind it.
         tried: a text of the visitor's own, where the model runs beside the site.
         live: whether it does.
+        list_names: the lists that there are, where the site takes annotations.
     """
 
     identity: Identity
@@ -140,6 +141,23 @@ class NeuronContent:
     sql: dict[str, Sql]
     tried: Tried | None = None
     live: bool = False
+    list_names: tuple[str, ...] = ()
+
+    @property
+    def stars(self) -> tuple[Annotation, ...]:
+        """The stars that people gave it."""
+        return tuple(one for one in self.annotations if one.key == STAR_KEY)
+
+    @property
+    def on_lists(self) -> tuple[Annotation, ...]:
+        """Its places on lists."""
+        return tuple(one for one in self.annotations if one.key == LIST_KEY and one.value)
+
+    @property
+    def statements(self) -> tuple[Annotation, ...]:
+        """All else that is said of it."""
+        shown_apart = (*self.stars, *self.on_lists)
+        return tuple(one for one in self.annotations if one not in shown_apart)
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -260,8 +278,15 @@ def read_content(request: Request) -> NeuronContent:
             | {"run_id": None if families is None else families.run.run_id}
         ),
         live=request.site.find_live(model.name) is not None,
+        list_names=_read_list_names(request),
         **details._asdict(),
     )
+
+
+def _read_list_names(request: Request) -> tuple[str, ...]:
+    if not request.site.options.annotations:
+        return ()
+    return tuple(one.name for one in list_lists(request.connection))
 
 
 def _export_commands(request: Request) -> tuple[Command, ...]:

@@ -113,7 +113,7 @@ LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_
   AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
-_ANNOTATIONS: Final = """SELECT a.source, a.key, a.value, a.note
+_ANNOTATIONS: Final = """SELECT a.source, a.key, a.value, a.note, a.made_at
 FROM annotations a
 WHERE a.neuron_id = :neuron_id
   AND NOT EXISTS (SELECT 1 FROM explanations e

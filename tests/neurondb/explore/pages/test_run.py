@@ -79,7 +79,7 @@ def test_the_tokens_that_changed_most_stand_in_their_texts(site: Site) -> None:
             excerpt = one["excerpt"]
             assert excerpt["peak"] is not None
             assert len(excerpt["tokens"]) <= 12
-            place = f"/text/{one['text_id']}?model={LLAMA}&position={one['position']}"
+            place = f"/text/sample/{one['ordinal']}?model={LLAMA}&position={one['position']}"
             assert place in answer.links
     first = changed[0]["tokens"][0]
     reached = site.get(f"/text/{first['text_id']}?model={LLAMA}&position={first['position']}")

@@ -45,7 +45,7 @@ def test_a_search_with_several_meanings_shows_them(site: Site) -> None:
 
 def test_words_are_found_in_texts(site: Site) -> None:
     page = looks_right(site.get("/search?q=upon%20a%20time"))
-    assert "/text/1?search=upon%20a%20time" in page.links
+    assert "/text/sample/0?search=upon%20a%20time" in page.links
     assert "<mark>upon</mark>" in site.get("/search?q=upon%20a%20time").text
     found = site.get("/search.json?q=upon%20a%20time").json
     assert ([one["text_id"] for one in found["texts"]], found["n_texts"]) == ([1], 1)

@@ -15,7 +15,7 @@ from tests.neurondb.explore.site_client import Site, looks_right
 from tests.support.sample_facts import LABELS, NEURONS, TEXT_TOKENS, TEXTS, Sample
 
 TEXT = 2
-ADDRESS = f"/text/{TEXT}"
+ADDRESS = f"/text/sample/{TEXT - 1}"
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +154,20 @@ def test_the_sql_returns_the_peaks(reading: Site, sample: Sample, *, at_one_posi
     assert {tuple(row.values()) for row in rows} == expected
 
 
+def test_a_text_has_a_lasting_address_beside_the_one_by_its_id(reading: Site) -> None:
+    by_id, lasting = reading.get(f"/text/{TEXT}.json").json, reading.get(f"{ADDRESS}.json").json
+    assert by_id == lasting
+    page = looks_right(reading.get(f"/text/{TEXT}"))
+    (permalink,) = [g["href"] for tag, g in page.tags if g.get("rel") == "bookmark"]
+    assert str(permalink).startswith(f"{ADDRESS}?model=sample-llama")
+
+
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
         ("/text/99", 404, "text 99"),
+        ("/text/sample/99", 404, "sample has no text 99"),
+        ("/text/nothing/0", 404, "no dataset 'nothing'"),
         (f"{ADDRESS}?model=nobody", 404, "'nobody'"),
         (f"{ADDRESS}?model=sample-gpt", 404, "not read"),
         (f"{ADDRESS}?neuron=x", 400, "LAYER.NEURON"),

@@ -106,7 +106,7 @@ def test_examples_are_those_of_the_case_and_quantity(
     page = looks_right(site.get(f"{ADDRESS}?{choice}"))
     for one in found:
         assert f"{one['value']:+.3f}" in page.text
-        there = [link for link in page.links if link.startswith(f"/text/{one['text_id']}?")]
+        there = [link for link in page.links if link.startswith(f"/text/sample/{one['ordinal']}?")]
         assert any(f"position={one['position']}" in link for link in there)
 
 

@@ -21,8 +21,8 @@ KEY = 2 * WIDTH
 ADDRESS = f"/neuron/sample-llama/{NAME}"
 UNGATED = f"/neuron/sample-gpt/{NAME}"
 SAID = f"""
-INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);
-INSERT INTO annotations VALUES (2, {KEY}, 'p', 'explanation', 'fires on dogs', NULL);
+INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL, NULL);
+INSERT INTO annotations VALUES (2, {KEY}, 'p', 'explanation', 'fires on dogs', NULL, NULL);
 INSERT INTO explanations (neuron_id, source, evidence, command, seconds, tool_version, created_at)
 VALUES ({KEY}, 'p', 'e', 'p', 1, '0', '2026-01-01T00:00:00+00:00');
 INSERT INTO explanation_scores SELECT {KEY}, 'p', key, sign_case, scorer, texts, version, controls,
@@ -152,7 +152,7 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             for one in content["explanations"]
             for score in one["scores"]
         ],
-        "annotations": columns(content["annotations"], "source", "key", "value", "note"),
+        "annotations": columns(content["annotations"], "source", "key", "value", "note", "made_at"),
         "concepts": [
             (one["run_id"], one["concept"], *(one["tried"][name] for name in TRIED))
             for one in content["concepts"]
@@ -218,7 +218,7 @@ RETURNED = {
     "removal": REMOVAL,
     "ablations": ABLATIONS,
     "explanations": ("source", "key", "value", "balanced_accuracy"),
-    "annotations": ("source", "key", "value", "note"),
+    "annotations": ("source", "key", "value", "note", "made_at"),
     "concepts": ("run_id", "concept", *TRIED),
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),

@@ -1,0 +1,1 @@
+"""What people said of neurons, from database to database: a file of JSON lines, and its merge."""
