@@ -276,6 +276,7 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+    assert isinstance(term, HasToken | HasPeak)
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
         return _BY_LM_HEAD.format(column=column, token=bind(term.token))

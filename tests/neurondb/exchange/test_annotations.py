@@ -127,7 +127,8 @@ def test_no_order_of_merges_matters(sample: Sample, tmp_path: Path) -> None:
 
 def _say_at_random(connection: Any, draw: random.Random) -> None:
     """Store statements and removals of few neurons and words, at times of which some are alike."""
-    rows, removals = {}, {}
+    rows: dict[tuple[int, str], Any] = {}
+    removals: dict[tuple[int, str], Any] = {}
     for _ in range(30):
         neuron_id, value = draw.randrange(1, 5), draw.choice("xyz")
         moment = f"2026-11-30T09:00:0{draw.randrange(10)}.000000+00:00"
