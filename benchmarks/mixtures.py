@@ -13,12 +13,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 
+from ingest.activations.native import load_native_kernels
 from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, make_batches
@@ -28,6 +30,7 @@ from ingest.stages.summariser import Summariser
 
 CPU = torch.device("cpu")
 VOCABULARY = 1000
+Step = Callable[[], object]
 
 
 def write_checkpoint(directory: Path, options: argparse.Namespace) -> Path:
@@ -58,14 +61,28 @@ def make_summariser(forward: Forward) -> Summariser:
 
     signs = {layer: torch.ones(shape.count_neurons(layer)) for layer in layers}
     summaries = make_summaries(shape, layers, make)
-    return Summariser(summaries, signs, find_activation(shape.activation), architecture=shape)
+    activation = find_activation(shape.activation)
+    kernels = load_native_kernels()
+    return Summariser(summaries, signs, activation, architecture=shape, kernels=kernels)
 
 
-def time_step(step: Callable[[Batch], object], batch: Batch) -> float:
-    """Return the seconds of the processor that a step takes."""
+def prepare_summary(forward: Forward, batch: Batch) -> Step:
+    """Return the step that counts what a batch does, as a pass of one batch."""
+    summariser = make_summariser(forward)
+
+    def summarise() -> None:
+        summariser.run(forward, batch)
+        summariser.finish(forward)
+
+    return summarise
+
+
+def time_step(prepare: Callable[[Batch], Step], batch: Batch) -> float:
+    """Return the seconds of the processor that a step takes, without its preparation."""
+    step = prepare(batch)
     started = time.process_time()
     with torch.inference_mode():
-        step(batch)
+        step()
     return time.process_time() - started
 
 
@@ -76,18 +93,18 @@ def measure(directory: Path, options: argparse.Namespace) -> None:
     draw = np.random.default_rng(0)
     texts = [draw.integers(0, VOCABULARY, options.length) for _ in range(options.texts)]
     batches = list(make_batches(texts, CPU, options.length * options.texts // 2))
-    ways: dict[str, Callable[[Batch], object]] = {
-        "transformers, fused": lambda batch: fused(batch.token_ids),
-        "forward, expert by expert": lambda batch: forward.run(batch, []),
-        "activation pass": lambda batch: make_summariser(forward).run(forward, batch),
+    ways: dict[str, Callable[[Batch], Step]] = {
+        "transformers, fused": lambda batch: partial(fused, batch.token_ids),
+        "forward, expert by expert": lambda batch: partial(forward.run, batch, []),
+        "activation pass": lambda batch: prepare_summary(forward, batch),
     }
-    for step in ways.values():  # first uses are not counted
-        time_step(step, batches[0])
+    for prepare in ways.values():  # first uses are not counted
+        time_step(prepare, batches[0])
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for batch in batches:
-            for name, step in ways.items():
-                seconds[name].append(time_step(step, batch))
+            for name, prepare in ways.items():
+                seconds[name].append(time_step(prepare, batch))
     floor, own = (seconds[name] for name in list(ways)[:2])
     n_tokens = batches[0].n_tokens
     print(f"{'way':28}{'s/1k tokens':>12}{'÷ fused':>10}{'÷ forward':>11}")

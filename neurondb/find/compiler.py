@@ -267,8 +267,6 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
     """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
-    if (select_neurons := _SELECTORS.get(type(term))) is not None:
-        return select_neurons(term, bind)
     if isinstance(term, InFamily):
         return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
     if isinstance(term, HasMoved):
@@ -276,6 +274,12 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+    if isinstance(term, HasToken | HasPeak):
+        return _select_by_token(term, bind)
+    return _SELECTORS[type(term)](term, bind)
+
+
+def _select_by_token(term: HasToken | HasPeak, bind: Bind) -> str:
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
         return _BY_LM_HEAD.format(column=column, token=bind(term.token))

@@ -227,9 +227,10 @@ def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
 
 
 def _make_firing(row: Any) -> Firing:
-    token_id, *neuron, class_name, list_id, rank, count, size, value = row
+    *neuron, list_id, rank, count, size, value = row
     case, place = _LISTS[list_id]
-    return Firing(token_id, *neuron, class_name, case, place, rank, count, size, value)
+    strength = {"rank": rank, "count": count, "list_size": size, "value": value}
+    return Firing(*neuron, sign_case=case, place=place, **strength)
 
 
 @dataclass(frozen=True)

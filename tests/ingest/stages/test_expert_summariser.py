@@ -36,7 +36,7 @@ class FakeMixture(NamedTuple):
     def run(self, batch: Batch, consumers: Sequence[Any]) -> None:
         """Feed the consumers, by copies that nobody waits for."""
         for layer in range(self.architecture.n_layers):
-            draw = torch.Generator().manual_seed(100 * batch.number + layer)
+            draw = torch.Generator().manual_seed(100 * (batch.number or 0) + layer)
             n_tokens = batch.token_ids.numel()
             chosen = torch.rand(n_tokens, N_EXPERTS, generator=draw).topk(PER_TOKEN).indices
             for expert in range(N_EXPERTS):
@@ -92,12 +92,11 @@ def summarise(
         if watched is not None:
             waits.append(len(watched.take_waits()))
     summariser.finish(forward)  # type: ignore[arg-type]
-    tensors = {
-        f"{number}.{name}": tensor.cpu()
-        for number, summary in summaries.items()
-        for name, tensor in (*summary.tensors().items(), ("weight", summary.router_weight))
-        if tensor is not None
-    }
+    tensors: dict[str, Tensor] = {}
+    for number, summary in summaries.items():
+        assert summary.router_weight is not None
+        found = {**summary.tensors(), "weight": summary.router_weight}
+        tensors |= {f"{number}.{name}": tensor.cpu() for name, tensor in found.items()}
     return tensors, waits
 
 

@@ -71,6 +71,12 @@ def test_a_neuron_is_searched_and_gone_to_by_its_name(site: Site) -> None:
     assert re.fullmatch(str(field["pattern"]), "1.2.3")
 
 
+def test_an_embedded_card_is_of_the_expert(site: Site) -> None:
+    card = site.get(f"/embed/{MIXTURE}/1.2.3")
+    assert card.status == 200
+    assert f"/neuron/{MIXTURE}/1.2.3" in card.text
+
+
 @pytest.mark.parametrize("name", ["1.9.3", "0.1.3", "1.5.4", "1.64"])
 def test_a_neuron_that_is_not_there_is_told_in_a_line(site: Site, name: str) -> None:
     page = looks_right(site.get(f"/neuron/{MIXTURE}/{name}"), 404)
