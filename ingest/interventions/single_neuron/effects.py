@@ -187,7 +187,12 @@ class SingleNeuronRunner:
 
 def compute_effects(batches: Iterable[BatchSums]) -> Effects:
     """Return the effects over some batches, at least one, added in the order in which they come."""
-    n, sums = (sum(part) for part in zip(*batches, strict=True))
+    in_order = iter(batches)
+    first = next(in_order)
+    n, sums = first.n.copy(), first.sums.copy()
+    for batch in in_order:
+        n += batch.n
+        sums += batch.sums
     total, squares, changed, lost = sums
     counted = n[:, None] - lost.astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):
