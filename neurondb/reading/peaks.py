@@ -227,10 +227,9 @@ def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
 
 
 def _make_firing(row: Any) -> Firing:
-    *neuron, list_id, rank, count, size, value = row
+    token_id, neuron_id, layer, neuron, name, class_name, list_id, *strength = row
     case, place = _LISTS[list_id]
-    strength = {"rank": rank, "count": count, "list_size": size, "value": value}
-    return Firing(*neuron, sign_case=case, place=place, **strength)
+    return Firing(token_id, neuron_id, layer, neuron, name, class_name, case, place, *strength)
 
 
 @dataclass(frozen=True)
