@@ -39,6 +39,7 @@ from neurondb.taxonomy import CLASSES, DEFAULT_THRESHOLD, classify
 from neurondb.text_decoding import format_path
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import find_model as find_stored_model
+from neurondb.writing.rows import Columns
 
 FORM: Final = "weight-analysis"
 LOAD, SAVE = "tensor-file", "tensor-file-save"
@@ -175,7 +176,7 @@ def _write_layer(writer: StepWriter, layer: int, analysis: WeightAnalysis) -> No
     n = len(ids)
     of_layer = {pair: cosine[layer] for pair, cosine in analysis.cosines.items()}
     norms = {name: norm[layer] for name, norm in analysis.norms.items()}
-    neurons = {
+    neurons: Columns = {
         "neuron_id": ids,
         "model_id": np.full(n, writer.model.model_id),
         "layer": np.full(n, layer),

@@ -36,7 +36,7 @@ from neurondb.schema.codes import (
 from neurondb.taxonomy import DEFAULT_THRESHOLD, classify
 from neurondb.writing.annotation_rows import AnnotationStore, Said
 from neurondb.writing.ledger import WHOLE_MODEL
-from neurondb.writing.rows import insert_columns, scale
+from neurondb.writing.rows import Columns, insert_columns, scale
 
 _LIST: Final = encode_example_list(SIGN_CASES.index("in+"), QUANTITIES.index("hook_post"))
 _RANDOM: Final = CONTROL_KINDS.index("random")
@@ -218,7 +218,7 @@ class _Storing:
         n = len(examples)
         values = np.array([one.value for one in examples], np.float64)
         scaled = "scaled_value" in table.c
-        columns = {
+        columns: Columns = {
             "neuron_id": [neuron_id] * n,
             "dataset_id": [dataset_id] * n,
             column: [value] * n,
