@@ -17,7 +17,9 @@ Record = TypeVar("Record")
 def join_records(parts: Sequence[Record]) -> Record:
     """Return records of the same form as one, the neurons of the first in front.
 
-    What is None in the first is None in all.
+    Args:
+        parts: One record at least. What is None in the first is None in all; mappings have the keys
+            of the first.
     """
     joined: Record = parts[0] if len(parts) == 1 else _join(parts)
     return joined
