@@ -86,7 +86,7 @@ def cut(output: str, lines: int | None) -> str:
 
 
 def fill_page(page: str, database: str) -> str:
-    """Return the page with what its commands print now."""
+    """Return the page with what its commands print now; each is named on stderr as it runs."""
 
     def fill(found: re.Match[str]) -> str:
         if not is_run(found):

@@ -16,7 +16,7 @@ EXTRAS: Final = {
         *("accelerate", "datasets", "gguf", "huggingface_hub", "safetensors", "scipy"),
         *("tokenizers", "torch", "transformer_lens", "transformers"),
     ),
-    "site": ("altair", "datasette", "uvicorn", "vl_convert", "yaml"),
+    "site": ("altair", "datasette", "markupsafe", "uvicorn", "vl_convert", "yaml"),
     "attributes": ("bm25s",),
     "frames": ("pandas", "polars"),
     "postgres": ("psycopg",),

@@ -69,7 +69,10 @@ def pages(site: Path) -> Iterator[Path]:
 
 def test_every_page_of_the_repository_is_in_the_site(site: Path) -> None:
     docs = {file.relative_to(ROOT / "docs") for file in (ROOT / "docs").rglob("*.md")}
-    wanted = {file.with_suffix(".html") for file in docs | set(map(Path, AROUND.values()))}
+    wanted = {
+        file.with_name("index.html") if file.name == "README.md" else file.with_suffix(".html")
+        for file in docs | set(map(Path, AROUND.values()))
+    }
     assert wanted == {page.relative_to(site) for page in pages(site)}
 
 

@@ -45,6 +45,10 @@ class Kernels(NamedTuple):
     find_histogram_bins: Any
     sum_by_text: Any
 
+    def compute_centres(self, activations: MLPActivations, sign: Tensor, tokens: Tensor) -> Tensor:
+        """Return the centres about which a batch's powers are summed."""
+        return reduction.compute_centres(activations, sign, tokens)
+
     def count_bins(
         self,
         kind: reduction.NeuronKind,

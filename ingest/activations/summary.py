@@ -38,7 +38,6 @@ from ingest.activations.reduction import (
     TokenSums,
     add_counts,
     compute_batch_totals,
-    compute_centres,
     compute_moments,
     describe_cases,
     describe_labels,
@@ -191,7 +190,7 @@ class LayerSummary:
     ) -> None:
         """Add what `settle` found missing, from the same activations again."""
         batch, kind = missing.unsettled.batch, self.kind
-        centre = compute_centres(activations, sign, batch.centre_tokens)
+        centre = self._kernels.compute_centres(activations, sign, batch.centre_tokens)
         sums, peaks = self._kernels.reduce_batch(
             kind, activation, activations, sign, batch.counted, centre
         )
@@ -213,7 +212,7 @@ class LayerSummary:
     ) -> tuple[PeakFinder, FloatSums]:
         """Add what is counted of a batch; return its peaks, and its sums, which are not added."""
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        centre = compute_centres(activations, sign, batch.centre_tokens)
+        centre = kernels.compute_centres(activations, sign, batch.centre_tokens)
         sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
         counts, float_sums = compute_batch_totals(kind, sums, centre)
         by_label = self._label_sums(batch, activations, sign)

@@ -152,5 +152,5 @@ def _list_routes(
     sizes = torch.bincount(flat, minlength=n_experts).tolist()
     on_host = order // n_choices
     parts = (on_host, copy_to(on_host, device), copy_to(order % n_choices, device))
-    by_expert = zip(*(part.split(sizes) for part in parts), strict=True)
+    by_expert = zip(*(torch.split(part, sizes) for part in parts), strict=True)
     return [_Route(*route) for route in by_expert]

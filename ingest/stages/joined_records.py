@@ -18,8 +18,10 @@ def join_records(parts: Sequence[Record]) -> Record:
     """Return records of the same form as one, the neurons of the first in front.
 
     Args:
-        parts: One record at least. What is None in the first is None in all; mappings have the keys
-            of the first.
+        parts: records of one kind, at least one; what is None in the first is None in all.
+
+    Returns:
+        A record of that kind; of one part, that part itself.
     """
     joined: Record = parts[0] if len(parts) == 1 else _join(parts)
     return joined

@@ -18,6 +18,12 @@ _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 NO_SPREAD = 1e-14
 """Variance of cosines below which it is that of their rounding: no skewness, no kurtosis."""
 
+FORM_ROWS = 4096
+"""Vectors that a quadratic form is computed of at a time."""
+
+FORM_COLUMNS = 256
+"""Columns of a symmetric matrix at a time."""
+
 LENGTH = 256.0
 """Length that vectors are brought to before they are split into halves."""
 
@@ -37,15 +43,10 @@ class Spread:
         self, rows: Float[Tensor, "rows d_model"], precision: Precision = Precision.EXACT
     ) -> None:
         self._mean = compute_mean_row(rows)
-        d = rows.shape[1]
-        covariance = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
-        for tile in torch.split(rows, TOKEN_TILE["cpu"]):
-            centred = tile - self._mean
-            covariance.addmm_(centred.T, centred)
-        self.covariance = covariance.div_(len(rows))
-        self._scale = float(covariance.abs().max()) or 1.0
+        self.covariance = _compute_covariance(rows, self._mean)
+        self._scale = float(self.covariance.abs().max()) or 1.0
         fast = precision is Precision.FAST
-        self._halves = _halves(covariance / self._scale) if fast else None
+        self._halves = _halves(self.covariance / self._scale) if fast else None
 
     def mean(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
         """Return the mean product of each vector with the rows, in float64."""
@@ -54,8 +55,8 @@ class Spread:
     def variance(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
         """Return the population variance of each vector's products with the rows, in float64."""
         if self._halves is None:
-            exact = vectors.double()
-            return torch.mm(exact, self.covariance).mul_(exact).sum(1).clamp_min_(0)
+            tiles = torch.split(vectors, FORM_ROWS)
+            return torch.cat([compute_form(tile.double(), self.covariance) for tile in tiles])
         # Of such a length that neither half of an element is too small or too large for float16.
         scale: Tensor = LENGTH / torch.linalg.vector_norm(vectors, dim=1)
         scaled = vectors * scale[:, None]
@@ -64,6 +65,37 @@ class Spread:
         product += multiply_in_float32(high, c_low) + multiply_in_float32(low, c_high)
         form = product.mul_(scaled).sum(1, dtype=torch.float64) * self._scale
         return form.div_(scale.double() ** 2).clamp_min_(0)
+
+
+def _compute_covariance(rows: Tensor, mean: Tensor) -> Float[Tensor, "d_model d_model"]:
+    """Return the population covariance of the rows; below its diagonal nothing is multiplied."""
+    d = rows.shape[1]
+    covariance = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
+    for tile in torch.split(rows, TOKEN_TILE["cpu"]):
+        centred = tile - mean
+        for start in range(0, d, FORM_COLUMNS):
+            block, before = slice(start, start + FORM_COLUMNS), slice(start + FORM_COLUMNS)
+            covariance[before, block].addmm_(centred[:, before].T, centred[:, block])
+    covariance.triu_()
+    covariance += covariance.triu(1).T
+    return covariance.div_(len(rows))
+
+
+def compute_form(
+    vectors: Float[Tensor, "vectors d_model"], matrix: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, " vectors"]:
+    """Return vᵀMv of each vector, 0 where it is less, with M symmetric and positive.
+
+    Columns go by blocks, and of a block only what is on the diagonal and above is multiplied: what
+    is below is the same again.
+    """
+    form = vectors.new_zeros(len(vectors))
+    for start in range(0, len(matrix), FORM_COLUMNS):
+        block = slice(start, start + FORM_COLUMNS)
+        product = vectors[:, block] @ matrix[block, block]
+        product.addmm_(vectors[:, :start], matrix[:start, block], alpha=2)
+        form += product.mul_(vectors[:, block]).sum(1)
+    return form.clamp_min_(0)
 
 
 def _halves(numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ NEURON_TILE: Final = {"cpu": 1024, "cuda": 4096}
 SMALL_VOCABULARY: Final = 8192
 """Tokens from which on products on a processor are split; fewer are multiplied in float32."""
 
-SPLIT_ROWS: Final = 4096
+SPLIT_ROWS: Final = 12288
 """Vectors a tile of products in bfloat16: each tile packs the vocabulary anew."""
 
 HALVES: Final = (torch.float16, torch.bfloat16)

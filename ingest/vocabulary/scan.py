@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.native import Lists, Packed, Sums, pack, scan, settle, take_largest
+from ingest.vocabulary.native import Lists, Packed, Sums, pack, reserve, scan, settle, take_largest
 from ingest.vocabulary.native.kernels import count_packed
 from ingest.vocabulary.products import Operand, multiply_tiles
 from ingest.vocabulary.split import (
@@ -60,7 +60,7 @@ class Vectors:
     @cached_property
     def packed(self) -> Packed:
         """Both pieces of the vectors."""
-        memory = torch.empty(2 * count_packed(*self.rows.shape), dtype=torch.int16)
+        memory = reserve(2 * count_packed(*self.rows.shape))
         return pack(self.rows, 2, of_tokens=False, memory=memory)
 
     @cached_property
@@ -124,20 +124,18 @@ def scan_vocabulary(vectors: Vectors, vocabulary: Vocabulary, k: int, sums: Sums
         k: the length of the lists.
         sums: of nothing yet; with a row for every packed vector.
     """
-    pieces = vectors.count_pieces(fine=vocabulary.fine)
-    terms = list_terms(pieces, vocabulary.pieces)
+    pieces = vectors.count_pieces(fine=vocabulary.fine), vocabulary.pieces
+    n_terms = len(list_terms(*pieces))
     d_model = vectors.rows.shape[1]
-    error = bound_split_error(vectors.lengths(pieces), vocabulary.lengths, d_model, len(terms))
+    error = bound_split_error(vectors.lengths(pieces[0]), vocabulary.lengths, d_model, n_terms)
     window = compute_window(error)
     padded = pad_rows(window, vectors)
     lists = (Lists.empty(padded, k, 8 * k + 128), Lists.empty(padded, k, 8 * k + 128))
-    memory = torch.empty(
-        vocabulary.pieces * count_packed(min(TOKENS, len(vocabulary)), d_model), dtype=torch.int16
-    )
+    memory = reserve(vocabulary.pieces * count_packed(min(TOKENS, len(vocabulary)), d_model))
     for start in range(0, len(vocabulary), TOKENS):
         tokens = vocabulary.rows[start : start + TOKENS]
         right = pack(tokens, vocabulary.pieces, of_tokens=True, memory=memory)
-        scan(vectors.packed, right, start, terms, lists, sums)
+        scan(vectors.packed, right, start, pieces, lists, sums)
     return Scanned(vectors, vocabulary, lists, sums)
 
 

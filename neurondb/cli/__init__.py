@@ -54,7 +54,7 @@ COMMANDS: Final = {
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
     "export": ("neurondb.cli.export", "Write files for other programs: parquet, hub, …."),
-    "import": ("neurondb.cli.import_", "Read what `export` wrote: parquet DIR."),
+    "import": ("neurondb.cli.import_", "Read what `export` wrote or others computed."),
     "copy": ("neurondb.cli.copy", "Copy models between SQLite and PostgreSQL: SRC DST."),
     "compare": (
         "neurondb.cli.compare",

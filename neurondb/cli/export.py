@@ -299,7 +299,7 @@ def gluscope(model: str, folder: Path, **given: Any) -> None:
 
     \b
     neurondb export gluscope llama-3.2-3b activations
-    neurondb import gluscope activations
+    neurondb import gluscope activations --model llama-3.2-3b --db again.db
     """  # noqa: D301
     from neurondb.exchange.exports.gluscope import export_gluscope
 

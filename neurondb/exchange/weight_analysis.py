@@ -197,7 +197,7 @@ def _write_layer(writer: StepWriter, layer: int, analysis: WeightAnalysis) -> No
 
 
 def _write_regions(writer: StepWriter, model: Model, analysis: WeightAnalysis) -> None:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for pair in analysis.cosines:
         for layer in range(model.n_layers):
             if analysis.gaussian is not None:

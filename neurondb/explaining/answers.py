@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from neurondb.contracts.annotations import LIST_KEY, STAR_KEY
 from neurondb.contracts.explain import EXPLANATION, Said, Trouble
 
 LONGEST_KEY: Final = 80
@@ -107,6 +108,8 @@ def _check_key(key: str) -> str:
         raise _InvalidAnswerError(
             f"a key has {len(key)} characters; 1 to {LONGEST_KEY} are possible"
         )
+    if key in (LIST_KEY, STAR_KEY):
+        raise _InvalidAnswerError(f"the key {key!r} is what people mark neurons by; take another")
     return _check_characters(key)
 
 

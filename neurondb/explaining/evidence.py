@@ -183,7 +183,7 @@ def _count_tokens(shown: Sequence[Example], step: int, most: int) -> list[Json]:
     found: Counter[str] = Counter()
     for one in shown:
         first, tokens = one.excerpt.first, one.excerpt.tokens
-        place = -1 if first is None else one.position - first + step
+        place = -1 if first is None or one.position is None else one.position - first + step
         if 0 <= place < len(tokens):
             found[tokens[place]] += 1
     return [{"token": token, "count": count} for token, count in found.most_common(most)]
@@ -191,7 +191,8 @@ def _count_tokens(shown: Sequence[Example], step: int, most: int) -> list[Json]:
 
 def _describe_example(example: Example) -> Json:
     excerpt = example.excerpt
-    peak = None if excerpt.first is None else example.position - excerpt.first
+    at, first = example.position, excerpt.first
+    peak = None if first is None or at is None else at - first
     return {
         "rank": example.rank,
         "value": _round(example.value),

@@ -72,7 +72,7 @@ def _describe_view(view: Any) -> dict[str, Any]:
 
 def format_yaml() -> str:
     """Return db/metadata.yaml: the same for `datasette db/neurondb.db --metadata …`."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     class Dumper(yaml.SafeDumper):  # type: ignore[misc]
         """Writes texts of several lines as such."""

@@ -223,6 +223,6 @@ def _draw_highlight(
     ring = base.mark_point(filled=False, size=150, strokeWidth=2.5, color=INK, opacity=1)
     side, dx = ("right", -11) if to_left else ("left", 11)
     place: dict[str, Any] = {"align": side, "dx": dx, "dy": -9}
-    name = base.mark_text(fontWeight=600, color=INK, **place).encode(text="name:N")
+    label = base.mark_text(fontWeight=600, color=INK, **place).encode(text="name:N")
     halo = base.mark_text(fontWeight=600, stroke=SURFACE, strokeWidth=4, **place)
-    return overlay(ring, halo.encode(text="name:N"), name)
+    return overlay(ring, halo.encode(text="name:N"), label)

@@ -54,42 +54,13 @@ from neurondb.find.terms import (
     get_dataset_name,
     iterate_conjuncts,
 )
+from neurondb.find.token_neurons import ON_SHOWN_DATASET, select_token_neurons
 from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value
 
 # A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
 _ROLE_OR_NONE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
-
-_BY_TOP_LIST: Final = """
-    SELECT r.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({lists}){rank}
-     AND r.neuron_id >= m.first_neuron_id
-     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token}"""
-
-_ON_SHOWN_DATASET: Final = "r.dataset_id = m.dataset_id"
-_BY_PEAK: Final = f"""
-    SELECT r.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN peak_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({{lists}}){{rank}}
-     AND r.neuron_id >= m.first_neuron_id
-     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-     AND {_ON_SHOWN_DATASET}
-    WHERE t.{{column}} = {{token}}"""  # noqa: S608
-
-_BY_LM_HEAD: Final = """
-    SELECT h.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN lm_head_tokens h ON h.token_id = t.token_id
-     AND h.neuron_id >= m.first_neuron_id
-     AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token}"""
-
 
 # A property is the same to all models; the index by property and effect has the neurons too.
 _BY_PROPERTY: Final = """
@@ -124,6 +95,8 @@ Listed = (
 )
 """Terms whose neurons an index lists."""
 _SELECTORS: Final[dict[type, Callable[[Any, Bind], str]]] = {
+    HasToken: select_token_neurons,
+    HasPeak: select_token_neurons,
     IsConcept: select_concept_neurons,
     IsMarked: select_marked_neurons,
     IsDescribed: select_described_neurons,
@@ -267,8 +240,6 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
     """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
-    if (select_neurons := _SELECTORS.get(type(term))) is not None:
-        return select_neurons(term, bind)
     if isinstance(term, InFamily):
         return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
     if isinstance(term, HasMoved):
@@ -276,13 +247,7 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
-    column = "token_id" if isinstance(term.token, int) else "token"
-    if not term.lists:
-        return _BY_LM_HEAD.format(column=column, token=bind(term.token))
-    lists = ", ".join(map(str, term.lists))
-    rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
-    return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+    return _SELECTORS[type(term)](term, bind)
 
 
 @compile_condition.register
@@ -354,7 +319,7 @@ def _finish(
     if name is not None:
         dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
         overview = textwrap.indent(make_overview_on(dataset), "    ")
-        for shown in (_ON_SHOWN_DATASET, ON_CHOSEN_RUN):
+        for shown in (ON_SHOWN_DATASET, ON_CHOSEN_RUN):
             sql = sql.replace(shown, f"r.dataset_id = {dataset}")
         tables.insert(0, f"neuron_overview AS NOT MATERIALIZED (\n{overview}\n)")
     if tables:

@@ -83,13 +83,13 @@ _WordsReader = Callable[[Lexeme, str, Sequence[Lexeme]], Expression]
 _WORDS_READERS: Final[tuple[tuple[Callable[[str], bool], _WordsReader], ...]] = (
     (is_text_key, read_text_comparison),
     (is_description_key, read_description_comparison),
-    (is_mark_key, read_mark_comparison),
+    (is_annotation_key, read_annotation_comparison),
 )
 """Whether a key is of a kind whose words are looked for → what reads a comparison of it."""
 _KEY_READERS: Final = (
     (is_head_key, read_head_comparison),
     (is_moved_key, read_moved_comparison),
-    (is_annotation_key, read_annotation_comparison),
+    (is_mark_key, read_mark_comparison),
 )
 """Tells whether a key is of a kind, and reads its comparison."""
 CONNECTIVES: Final = ("and", "or", "not")

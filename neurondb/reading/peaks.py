@@ -227,9 +227,9 @@ def _describe(chosen: Select[Any], model: Model) -> Select[Any]:
 
 
 def _make_firing(row: Any) -> Firing:
-    token_id, *neuron, class_name, list_id, rank, count, size, value = row
+    token_id, neuron_id, layer, neuron, name, class_name, list_id, *strength = row
     case, place = _LISTS[list_id]
-    return Firing(token_id, *neuron, class_name, case, place, rank, count, size, value)
+    return Firing(token_id, neuron_id, layer, neuron, name, class_name, case, place, *strength)
 
 
 @dataclass(frozen=True)

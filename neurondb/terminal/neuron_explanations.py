@@ -54,9 +54,9 @@ def describe_score(score: DetectionScore) -> Iterator[str]:
         yield "balanced accuracy –"
     else:
         yield f"balanced accuracy {format_share(score.balanced_accuracy)}"
-    yield f"{score.true_positives} of {n_examples} examples of {score.sign_case} told"
+    yield f"{score.true_positives} of {n_examples} examples of {score.sign_case} told right"
     kind = "random texts" if score.controls == "random" else "texts of other neurons"
-    yield f"{score.true_negatives} of {n_controls} {kind} told"
+    yield f"{score.true_negatives} of {n_controls} {kind} told right"
     if score.unanswered:
         yield f"{score.unanswered} unanswered"
     yield make_visible(score.scorer)

@@ -153,7 +153,11 @@ class AnnotationStore:
             insert_columns(self._connection, a, values | {"made_at": [now] * len(new)})
         if changed:
             one = update(a).where(a.c.annotation_id == bindparam("id"))
-            words = {"value": bindparam("v"), "note": bindparam("n"), "made_at": bindparam("t")}
+            words: dict[str, Any] = {
+                "value": bindparam("v"),
+                "note": bindparam("n"),
+                "made_at": bindparam("t"),
+            }
             self._connection.execute(one.values(words), changed)
         self.counts.n_new += len(new)
         self.counts.n_changed += len(changed)

@@ -61,7 +61,9 @@ def store_explanation(connection: Connection, neuron_id: int, origin: Origin, sa
         insert(tables.annotations),
         [row | {"key": key, "value": value} for key, value in said.values.items()],
     )
-    digests = (compute_digest(origin.source, *one, said.note) for one in said.values.items())
+    digests = [
+        compute_digest(origin.source, key, value, said.note) for key, value in said.values.items()
+    ]
     forget_removals(connection, ((neuron_id, digest) for digest in digests))
     _replace(
         connection,

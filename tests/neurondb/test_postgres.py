@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect
 
+import neurondb as ndb
 from neurondb import migrate, named_queries, schema
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import load_job
@@ -231,3 +232,25 @@ def test_the_planner_orders_all_joins_of_a_view_with_a_condition(both: tuple[str
     with open_engine(both[1]) as engine, engine.connect() as connection:
         for setting in ("join_collapse_limit", "from_collapse_limit"):
             assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == "12"
+
+
+def test_what_a_program_says_is_stored_found_and_scored_alike(both: tuple[str, str]) -> None:
+    def explain(evidence: dict[str, Any]) -> dict[str, Any]:
+        first = evidence["cases"][0]["examples"][0]["tokens"]
+        return {"explanation": f"fires on {first[-1]!r}", "sure": True}
+
+    def score(batch: dict[str, Any]) -> list[bool]:
+        return [len(one["tokens"]) % 2 == 0 for one in batch["texts"]]
+
+    found = []
+    for location in both:
+        with ndb.open(location) as db:
+            options: dict[str, Any] = {"neurons": "0.1,1.2", "progress": Silent(), "source": "me"}
+            for again in (False, True):  # the second time it replaces
+                said = db.explain("tiny", explain, **options, again=again)
+            told = db.explain("tiny", score, **options, score=True)
+            rows = [row[:3] for row in said], [row[:11] for row in told]
+            names = [name for (name,) in db.find("explanation~fires model=tiny", columns="name")]
+            found.append((*rows, names, db.neuron("tiny", "0.1").explanations[0].more))
+    assert found[0] == found[1]
+    assert found[0][2:] == (["0.1", "1.2"], (("sure", "true"),))

@@ -28,7 +28,7 @@ class Drawn:
     def quantity(self, name: str) -> NDArray[np.float32]:
         swish = self.gate / (1 + np.exp(-self.gate))
         by_name = {"hook_pre": self.gate, "hook_pre_linear": self.in_, "swish": swish}
-        return by_name.get(name, swish * self.in_).astype(np.float32)
+        return np.asarray(by_name.get(name, swish * self.in_), np.float32)
 
     def inside(self, case: str) -> NDArray[np.bool_]:
         gate = self.gate > 0 if case.startswith("gate+") else self.gate < 0

@@ -177,6 +177,20 @@ def _function(name: str, *types: Any) -> Any:
 class NativeKernels(Kernels):
     """The library's functions; what it has no function for is plain."""
 
+    def compute_centres(
+        self,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        tokens: Int[Tensor, "2 tokens"],
+    ) -> Float[Tensor, "2 neurons"]:
+        """Return the centres about which a batch's powers are summed."""
+        inputs = _Inputs(activations, sign)
+        rows = tokens[0] * inputs.shape[1] + tokens[1]
+        centres = torch.empty(2, inputs.shape[2], dtype=torch.float64)
+        function = _function("find_centres", _Pointer, _Pointer, _Long, _Pointer)
+        function(inputs.address, rows.data_ptr(), len(rows), centres.data_ptr(), 0, inputs.shape[2])
+        return centres
+
     def count_bins(
         self,
         kind: NeuronKind,

@@ -59,20 +59,108 @@ typedef struct {
     int32_t *places;    /* lists, texts, neurons: the first position of each peak, 0 of none */
 } Sums;
 
-/* One vector of neurons at some counted positions of a text; masks are all ones or zeros. */
-typedef struct {
-    Floats value[QUANTITIES][CHUNK];
-    Ints inside[QUANTITIES][CHUNK], usable[CHUNK];
-    int n;
-} Chunk;
-
 inlined Floats splat(float value) { return (Floats){0} + value; }
 
 inlined Floats choose(Ints mask, Floats a, Floats b) {
     return (Floats)(((Ints)a & mask) | ((Ints)b & ~mask));
 }
 
-inlined Ints is_finite(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
+inlined Ints is_number(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
+
+/* Which of some neurons: a bit for each where the processor has masks of its own, which then come
+   at no cost with any operation; else all ones or zeros. */
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+typedef __mmask16 Mask;
+
+inlined Mask above(Floats a, Floats b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+}
+
+inlined Mask equal_where(Mask where, Floats a, Floats b) {
+    return _mm512_mask_cmp_ps_mask(where, (__m512)a, (__m512)b, _CMP_EQ_OQ);
+}
+
+inlined Mask unequal(Floats a, Floats b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NEQ_UQ);
+}
+
+inlined int is_none(Mask where) { return where == 0; }
+
+inlined Mask is_finite(Floats values) {
+    __m512i size = (__m512i)((Ints)values & 0x7fffffff);
+    return _mm512_cmplt_epi32_mask(size, _mm512_set1_epi32(0x7f800000));
+}
+
+inlined Floats add_where(Mask where, Floats sum, Floats value) {
+    return (Floats)_mm512_mask_add_ps((__m512)sum, where, (__m512)sum, (__m512)value);
+}
+
+inlined Floats min_where(Mask where, Floats least, Floats value) {
+    return (Floats)_mm512_mask_min_ps((__m512)least, where, (__m512)least, (__m512)value);
+}
+
+inlined Floats max_where(Mask where, Floats most, Floats value) {
+    return (Floats)_mm512_mask_max_ps((__m512)most, where, (__m512)most, (__m512)value);
+}
+
+inlined Ints count_where(Mask where, Ints count) {
+    return (Ints)_mm512_mask_add_epi32((__m512i)count, where, (__m512i)count, _mm512_set1_epi32(1));
+}
+
+inlined Ints set_where(Mask where, Ints before, int32_t value) {
+    return (Ints)_mm512_mask_set1_epi32((__m512i)before, where, value);
+}
+
+/* Deviations of half a vector from their centre, 0 where the mask is not. */
+inlined Doubles deviate(Mask where, const Floats *values, int half, Doubles centre) {
+    __m256 part = _mm256_loadu_ps((const float *)values + half * LANES / 2);
+    __mmask8 of_half = (__mmask8)(where >> (half * LANES / 2));
+    return (Doubles)_mm512_maskz_sub_pd(of_half, _mm512_cvtps_pd(part), (__m512d)centre);
+}
+#else
+typedef Ints Mask;
+
+inlined Mask above(Floats a, Floats b) { return a > b; }
+inlined Mask equal_where(Mask where, Floats a, Floats b) { return where & (a == b); }
+inlined Mask unequal(Floats a, Floats b) { return a != b; }
+inlined int is_none(Mask where) { return 0; } /* to find out takes as long as what it may save */
+inlined Mask is_finite(Floats values) { return is_number(values); }
+
+inlined Floats add_where(Mask where, Floats sum, Floats value) {
+    return sum + (Floats)((Ints)value & where);
+}
+
+inlined Floats min_where(Mask where, Floats least, Floats value) {
+    return MIN(least, choose(where, value, splat(INFINITY)));
+}
+
+inlined Floats max_where(Mask where, Floats most, Floats value) {
+    return MAX(most, choose(where, value, splat(-INFINITY)));
+}
+
+inlined Ints count_where(Mask where, Ints count) { return count - where; }
+
+inlined Ints set_where(Mask where, Ints before, int32_t value) {
+    return (where & value) | (~where & before);
+}
+
+inlined Doubles deviate(Mask where, const Floats *values, int half, Doubles centre) {
+    HalfFloats part;
+    HalfInts of_half;
+    memcpy(&part, (const float *)values + half * LANES / 2, sizeof part);
+    memcpy(&of_half, (const int32_t *)&where + half * LANES / 2, sizeof of_half);
+    part = (HalfFloats)((HalfInts)part & of_half); /* what is not finite makes no exception */
+    Doubles deviations = __builtin_convertvector(part, Doubles) - centre;
+    return (Doubles)((Longs)deviations & __builtin_convertvector(of_half, Longs));
+}
+#endif
+
+/* One vector of neurons at some counted positions of a text. */
+typedef struct {
+    Floats value[QUANTITIES][CHUNK];
+    Mask inside[QUANTITIES][CHUNK], usable[CHUNK];
+    int n;
+} Chunk;
 
 inlined Floats load(const float *from, int width) {
     Floats found = {0};
@@ -106,11 +194,12 @@ inlined void fetch_ahead(const Batch *b, int gated, int64_t at) {
 
 inlined void read_chunk(Chunk *c, const Batch *b, int gated, const int64_t *rows, int n,
                         int64_t start, int width, Floats sign) {
+    const Floats zero = splat(0);
     c->n = n;
     for (int i = 0; i < n; i++) {
         int64_t at = rows[i] * b->neurons + start;
         Floats post = load(b->post + at, width), in = load(b->in + at, width), pre = in;
-        Ints usable = is_finite(post) & is_finite(in);
+        Mask usable = is_finite(post) & is_finite(in);
         fetch_ahead(b, gated, at);
         if (gated) {
             pre = load(b->gate + at, width);
@@ -123,9 +212,9 @@ inlined void read_chunk(Chunk *c, const Batch *b, int gated, const int64_t *rows
         c->value[0][i] = post;
         c->value[gated ? 2 : 1][i] = pre;
         c->usable[i] = usable;
-        Ints up = (pre > 0) & usable, down = (pre < 0) & usable;
+        Mask up = above(pre, zero) & usable, down = above(zero, pre) & usable;
         if (gated) {
-            Ints in_up = in > 0, in_down = in < 0;
+            Mask in_up = above(in, zero), in_down = above(zero, in);
             c->inside[0][i] = up & in_up;
             c->inside[1][i] = up & in_down;
             c->inside[2][i] = down & in_up;
@@ -145,14 +234,7 @@ inlined void add_powers(const Chunk *c, const Floats *value, const double *about
         Doubles s1 = sums[0], s2 = sums[1], s3 = sums[2], s4 = sums[3];
         memcpy(&centre, about + half * LANES / 2, sizeof centre);
         for (int i = 0; i < c->n; i++) {
-            HalfFloats v;
-            HalfInts usable;
-            memcpy(&v, (const float *)&value[i] + half * LANES / 2, sizeof v);
-            memcpy(&usable, (const int32_t *)&c->usable[i] + half * LANES / 2, sizeof usable);
-            v = (HalfFloats)((HalfInts)v & usable);
-            Doubles d = __builtin_convertvector(v, Doubles) - centre;
-            d = (Doubles)((Longs)d & __builtin_convertvector(usable, Longs));
-            Doubles square = d * d;
+            Doubles d = deviate(c->usable[i], &value[i], half, centre), square = d * d;
             s1 += d;
             s2 += square;
             s3 += square * d;
@@ -215,10 +297,12 @@ inlined int has_list(int list_case, int quantity) { return quantity != 3 || list
 /* Where the peak is another than before this chunk, it stands in the chunk. */
 inlined void find_peak(State *s, const Chunk *k, int c, int q, const int32_t *places) {
     Floats peak = larger(s->least[c][q], s->most[c][q]);
-    Ints other = peak != s->peak[c][q], place = s->place[c][q];
+    Mask other = unequal(peak, s->peak[c][q]);
+    Ints place = s->place[c][q];
+    if (is_none(other)) return;
     for (int i = k->n - 1; i >= 0; i--) {
-        Ints here = (k->value[q][i] == peak) & k->inside[c][i] & other;
-        place = (here & places[i]) | (~here & place);
+        Mask here = equal_where(k->inside[c][i] & other, k->value[q][i], peak);
+        place = set_where(here, place, places[i]);
     }
     s->place[c][q] = place;
     s->peak[c][q] = peak;
@@ -227,15 +311,15 @@ inlined void find_peak(State *s, const Chunk *k, int c, int q, const int32_t *pl
 inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows,
                        const int32_t *places, int n) {
     const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
-    const Ints infinity = (Ints)splat(INFINITY), minus_infinity = (Ints)splat(-INFINITY);
     Chunk k;
     read_chunk(&k, b, gated, rows, n, s->start, s->width, s->sign);
     const Floats *both[2] = {k.value[gated ? 2 : 1], k.value[0]};
     for (int i = 0; i < n; i++) {
-        s->usable -= k.usable[i];
-        for (int c = 0; c < cases; c++) s->count[c] -= k.inside[c][i];
+        s->usable = count_where(k.usable[i], s->usable);
+        for (int c = 0; c < cases; c++) s->count[c] = count_where(k.inside[c][i], s->count[c]);
         for (int row = 0; row < 2; row++)
-            s->positive[row] -= (both[row][i] > 0) & k.usable[i];
+            s->positive[row] =
+                count_where(above(both[row][i], splat(0)) & k.usable[i], s->positive[row]);
     }
     for (int row = 0; row < 2; row++)
         add_powers(&k, both[row], s->centre[row], s->powers[row]);
@@ -245,10 +329,9 @@ inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows,
             part[c] = splat(0), least[c] = s->least[c][q], most[c] = s->most[c][q];
         for (int i = 0; i < n; i++)
             for (int c = 0; c < cases; c++) {
-                Ints inside = k.inside[c][i], value = (Ints)k.value[q][i] & inside;
-                part[c] += (Floats)value;
-                least[c] = MIN(least[c], (Floats)(value | (~inside & infinity)));
-                most[c] = MAX(most[c], (Floats)(value | (~inside & minus_infinity)));
+                part[c] = add_where(k.inside[c][i], part[c], k.value[q][i]);
+                least[c] = min_where(k.inside[c][i], least[c], k.value[q][i]);
+                most[c] = max_where(k.inside[c][i], most[c], k.value[q][i]);
             }
         for (int c = 0; c < cases; c++) {
             s->least[c][q] = least[c], s->most[c][q] = most[c];
@@ -266,7 +349,7 @@ inlined void end_text(State *s, const Batch *b, int gated, int64_t text, const S
             s->low[c][q] = MIN(s->low[c][q], s->least[c][q]);
             s->high[c][q] = MAX(s->high[c][q], s->most[c][q]);
             if (!has_list(c, q)) continue;
-            Floats peak = (Floats)((Ints)s->peak[c][q] & is_finite(s->peak[c][q]));
+            Floats peak = add_where(is_finite(s->peak[c][q]), splat(0), s->peak[c][q]);
             memcpy(o->peaks + at, &peak, s->width * sizeof(float));
             memcpy(o->places + at, &s->place[c][q], s->width * sizeof(int32_t));
             at += b->texts * b->neurons;
@@ -342,9 +425,10 @@ inlined void sum_texts(const Batch *b, int gated, double *sums, int64_t start, i
             const Floats *both[2] = {k.value[gated ? 2 : 1], k.value[0]};
             for (int row = 0; row < 2; row++) add_powers(&k, both[row], zero, powers[row]);
             for (int i = 0; i < n; i++) {
-                counts[0] -= k.usable[i];
+                counts[0] = count_where(k.usable[i], counts[0]);
                 for (int row = 0; row < 2; row++)
-                    counts[1 + row] -= (both[row][i] > 0) & k.usable[i];
+                    counts[1 + row] =
+                        count_where(above(both[row][i], splat(0)) & k.usable[i], counts[1 + row]);
             }
         }
         double *to = sums + text * b->neurons + start;
@@ -367,29 +451,75 @@ void sum_by_text(const Batch *b, double *sums, int64_t first, int64_t last) {
     }
 }
 
+/* --- centres of powers ------------------------------------------------------------------ */
+
+#define WIDTH 256 /* neurons whose sums stay in the nearest cache */
+
+/* Means of hook_pre and hook_post (2, neurons) over some rows (texts x positions), where all values
+   are finite; 0 where none are. Sums go by sixteen rows, as PyTorch's of so few do. */
+void find_centres(const Batch *b, const int64_t *rows, int64_t n_rows, double *centres,
+                  int64_t first, int64_t last) {
+    for (int64_t start = first; start < last; start += WIDTH) {
+        const int width = last - start < WIDTH ? (int)(last - start) : WIDTH;
+        double part[2][WIDTH] = {{0}}, sum[2][WIDTH] = {{0}};
+        int32_t n[WIDTH] = {0};
+        for (int64_t row = 0; row < n_rows; row++) {
+            const int64_t at = rows[row] * b->neurons + start;
+            const float *post = b->post + at, *in = b->in + at, *pre = b->gate ? b->gate + at : in;
+            for (int i = 0; i < width; i++) {
+                int usable = (fabsf(post[i]) < INFINITY) & (fabsf(in[i]) < INFINITY) &
+                             (fabsf(pre[i]) < INFINITY);
+                part[0][i] += usable ? pre[i] : 0;
+                part[1][i] += usable ? post[i] : 0;
+                n[i] += usable;
+            }
+            if (row % 16 != 15) continue;
+            for (int q = 0; q < 2; q++)
+                for (int i = 0; i < width; i++) sum[q][i] += part[q][i], part[q][i] = 0;
+        }
+        for (int i = 0; i < width; i++) {
+            const double sign = b->gate ? b->sign[start + i] : 1, of = n[i] ? n[i] : 1;
+            centres[start + i] = (part[0][i] + sum[0][i]) / of;
+            centres[b->neurons + start + i] = sign * (part[1][i] + sum[1][i]) / of;
+        }
+    }
+}
+
 /* --- histograms -------------------------------------------------------------------------- */
 
-inlined int64_t bin_of(float value, int32_t innermost, int32_t a_side) {
-    int32_t bits, outwards;
-    memcpy(&bits, &value, sizeof bits);
-    outwards = ((bits & 0x7fffffff) >> 22) - (innermost - 1);
-    outwards = outwards < 0 ? 0 : outwards >= a_side ? a_side - 1 : outwards;
-    return a_side + (outwards ^ -(value < 0)); /* mirrored without a branch */
+/* The bins of some values, each half an octave wide, outwards from the middle; mirrored without a
+   branch. */
+inlined Ints find_bins(Floats values, int32_t innermost, int32_t a_side) {
+    Ints outwards = (((Ints)values & 0x7fffffff) >> 22) - (innermost - 1);
+    outwards &= outwards > 0;
+    Ints most = (Ints){0} + (a_side - 1), beyond = outwards > most;
+    outwards = (outwards & ~beyond) | (most & beyond);
+    return a_side + (outwards ^ (Ints)(values < 0));
 }
 
 inlined void count_row(const Batch *b, int gated, int64_t row, int32_t innermost, int32_t a_side,
                        int64_t *counts, int64_t first, int64_t last) {
     const int64_t bins = 2 * a_side, of_quantity = b->neurons * bins;
-    const float *post = b->post + row * b->neurons, *in = b->in + row * b->neurons;
-    const float *gate = gated ? b->gate + row * b->neurons : in;
-    for (int64_t n = first; n < last; n++) {
-        int finite = fabsf(post[n]) < INFINITY && fabsf(in[n]) < INFINITY;
-        if (!finite || !(fabsf(gate[n]) < INFINITY)) continue;
+    for (int64_t n = first; n < last; n += LANES) {
+        const int width = last - n < LANES ? (int)(last - n) : LANES;
+        const int64_t at = row * b->neurons + n;
+        Floats post = load(b->post + at, width), in = load(b->in + at, width), pre = in;
+        if (gated) {
+            Floats sign = load(b->sign + n, width);
+            pre = load(b->gate + at, width);
+            post *= sign;
+            in *= sign;
+        }
+        Ints usable = is_number(post) & is_number(in) & is_number(pre);
+        Ints of_post = find_bins(post, innermost, a_side), of_in = find_bins(in, innermost, a_side);
+        Ints of_pre = find_bins(pre, innermost, a_side);
         int64_t *to = counts + n * bins;
-        float sign = gated ? b->sign[n] : 1;
-        to[bin_of(post[n] * sign, innermost, a_side)]++;
-        to[of_quantity + bin_of(in[n] * sign, innermost, a_side)]++;
-        if (gated) to[2 * of_quantity + bin_of(gate[n], innermost, a_side)]++;
+        for (int lane = 0; lane < width; lane++, to += bins) {
+            const int one = usable[lane] & 1;
+            to[of_post[lane]] += one;
+            to[of_quantity + of_in[lane]] += one;
+            if (gated) to[2 * of_quantity + of_pre[lane]] += one;
+        }
     }
 }
 
@@ -407,8 +537,6 @@ void count_bins(const Batch *b, const int64_t *rows, int64_t n_rows, int32_t inn
 }
 
 /* --- sums by token ----------------------------------------------------------------------- */
-
-#define WIDTH 256 /* neurons whose sums stay in the nearest cache */
 
 /* As `cut_sums` of by_token.py: multiples of 2^-10, and of 2^-48 the rest. */
 inlined void add_cut(double total, double *high, double *low) {

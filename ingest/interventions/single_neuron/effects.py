@@ -187,7 +187,12 @@ class SingleNeuronRunner:
 
 def compute_effects(batches: Iterable[BatchSums]) -> Effects:
     """Return the effects over some batches, at least one, added in the order in which they come."""
-    n, sums = (sum(part) for part in zip(*batches, strict=True))
+    rest = iter(batches)
+    first = next(rest)
+    n, sums = first.n.copy(), first.sums.copy()
+    for batch in rest:  # one at a time: the sums of all batches of a long dataset are gigabytes
+        n += batch.n
+        sums += batch.sums
     total, squares, changed, lost = sums
     counted = n[:, None] - lost.astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,7 +1,8 @@
 """The functions of `scan.c`, for the processor's tensors."""
 
 import ctypes
-from collections.abc import Sequence
+import mmap
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,9 +20,10 @@ GROUP: Final = 16
 """Rows of a tile register."""
 DEPTH: Final = 32
 """Numbers of a row that a tile register holds."""
-CACHE: Final = 2**20
+CACHE: Final = 3 * 2**18
 """Bytes of packed rows that stay in the second cache while tokens pass by."""
-MOST_TERMS: Final = 3
+LARGE_PAGE: Final = 2**21
+"""Bytes of a large page of memory."""
 N_POWERS: Final = 4
 TYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """Codes of the types that rows to be multiplied in float64 may have."""
@@ -54,9 +56,8 @@ class _Scan(ctypes.Structure):
     _fields_ = [
         ("left", _Packed),
         ("right", _Packed),
-        *((n, _Long) for n in ("steps", "tokens", "first_id", "rows_at_a_time", "terms")),
-        ("left_piece", _Int * MOST_TERMS),
-        ("right_piece", _Int * MOST_TERMS),
+        *((n, _Long) for n in ("steps", "tokens", "first_id", "rows_at_a_time")),
+        *((n, _Long) for n in ("left_pieces", "right_pieces")),
         ("largest", _List),
         ("smallest", _List),
         ("sums", _Sums),
@@ -96,10 +97,9 @@ class Packed:
         """Tile registers that a group of rows takes."""
         return -(-self.d // DEPTH)
 
-    @property
-    def rows_at_a_time(self) -> int:
-        """Rows that the second cache holds."""
-        row = self.steps * DEPTH * 2 * len(self.tiles)
+    def count_at_a_time(self, pieces: int) -> int:
+        """Return of how many rows the second cache holds so many pieces."""
+        row = self.steps * DEPTH * 2 * pieces
         return max(1, CACHE // (row * BLOCK)) * BLOCK
 
     @property
@@ -132,6 +132,20 @@ def pack(
 def count_packed(n: int, d: int) -> int:
     """Return how many numbers one piece of n packed rows takes."""
     return -(-n // BLOCK) * BLOCK * -(-d // DEPTH) * DEPTH
+
+
+def reserve(count: int) -> Int[Tensor, " count"]:
+    """Return memory for packed rows, on large pages where the system has any.
+
+    A product reads megabytes over and over: small pages are more than the processor has in mind.
+    """
+    size = -(-2 * count // LARGE_PAGE) * LARGE_PAGE
+    if size <= LARGE_PAGE:
+        return torch.empty(count, dtype=torch.int16)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a system without large pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.int16, count=count)
 
 
 @dataclass(frozen=True)
@@ -211,7 +225,7 @@ def scan(
     left: Packed,
     right: Packed,
     first_id: int,
-    terms: Sequence[tuple[int, int]],
+    pieces: tuple[int, int],
     lists: tuple[Lists, Lists],
     sums: Sums,
 ) -> None:
@@ -221,7 +235,7 @@ def scan(
         left: the rows.
         right: the tokens.
         first_id: the number of the first of them.
-        terms: which pieces of the left are multiplied with which of the right.
+        pieces: how many of the left and of the right are multiplied, all but two second ones.
         lists: of the largest scores, and of the smallest, which are kept negated.
         sums: of the scores.
     """
@@ -231,10 +245,9 @@ def scan(
         for of in (sums.powers, sums.exponentials)
     ]
     tensors = (sums.centre, lanes[0], sums.powers, sums.shift, lanes[1], sums.exponentials)
-    pieces = [(_Int * MOST_TERMS)(*side) for side in zip(*terms, strict=True)]
     whole = _Scan(
         *(left.pointer, right.pointer, left.steps, right.n, first_id),
-        *(left.rows_at_a_time, len(terms), *pieces),
+        *(left.count_at_a_time(pieces[0]), *pieces),
         *(of.pointers for of in lists),
         _Sums(*(None if t is None else t.data_ptr() for t in tensors)),
     )

@@ -6,7 +6,7 @@
    exponentials of all of them to its sums. No score is read twice.
 
    Vectors come in pieces: numbers of bfloat16 whose sum is nearly the vector (`split.py`). A
-   product of vectors is the sum of some products of pieces, its terms. */
+   product of vectors is the sum of the products of pieces but for that of two second ones. */
 
 #include <math.h>
 #include <stdint.h>
@@ -25,7 +25,6 @@ enum {
     DEPTH = 32,          /* numbers of a vector that a tile holds */
     TILE = SIDE * DEPTH, /* numbers of a tile */
     BLOCK = 2 * SIDE,    /* neurons, and tokens, of a block */
-    MOST_TERMS = 3,
     POWERS = 4
 };
 
@@ -70,13 +69,14 @@ static void split_row(const float *row, int64_t d, int64_t width, int pieces, ui
 void pack(const float *rows, int64_t n, int64_t d, int pieces, int of_tokens, uint16_t *out,
           int64_t stride, int64_t first, int64_t end) {
     int64_t steps = (d + DEPTH - 1) / DEPTH, width = steps * DEPTH;
-    uint16_t *split = malloc(SIDE * 2 * width * 2);
+    int64_t apart = 2 * width + DEPTH; /* no power of two: rows would share a set of the cache */
+    uint16_t *split = malloc(SIDE * apart * 2);
     __m512i every_row = _mm512_mullo_epi32(
-        _mm512_set1_epi32((int)width),  /* a row holds two pieces, each half as many words */
+        _mm512_set1_epi32((int)(apart / 2)), /* in words of two numbers */
         _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     for (int64_t group = first; group < end; group++) {
         for (int r = 0; r < SIDE; r++) {
-            uint16_t *into = split + r * 2 * width;
+            uint16_t *into = split + r * apart;
             int64_t row = group * SIDE + r;
             if (row < n) split_row(rows + row * d, d, width, pieces, into, width);
             else memset(into, 0, 2 * width * 2);
@@ -88,7 +88,7 @@ void pack(const float *rows, int64_t n, int64_t d, int pieces, int of_tokens, ui
                 for (int r = 0; r < SIDE; r++) {
                     __m512i words =
                         of_tokens ? _mm512_i32gather_epi32(every_row, (const int *)from + r, 4)
-                                  : _mm512_loadu_si512(from + r * 2 * width);
+                                  : _mm512_loadu_si512(from + r * apart);
                     _mm512_storeu_si512(tile + r * DEPTH, words);
                 }
             }
@@ -260,42 +260,57 @@ typedef struct {
     int64_t steps;           /* tiles of a group */
     int64_t tokens, first_id;
     int64_t rows_at_a_time;  /* neurons whose tiles the second cache holds, a multiple of 32 */
-    int64_t terms;
-    int32_t left_piece[MOST_TERMS], right_piece[MOST_TERMS];
+    int64_t left_pieces, right_pieces; /* that are multiplied, of those there are */
     List largest, smallest;
     Sums sums;               /* with null pointers for what is not wanted */
 } Scan;
 
-static void configure(void) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } __attribute__((packed)) shape = {.palette = 1};
-    for (int tile = 0; tile < 8; tile++) shape.bytes[tile] = 64, shape.rows[tile] = SIDE;
-    _tile_loadconfig(&shape);
+/* What the tile registers are: eight of 16 rows of 64 bytes. */
+static const struct {
+    uint8_t palette, start, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} __attribute__((packed)) TILES = {
+    .palette = 1,
+    .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE},
+};
+
+/* Adds the products of the rows in registers 4 and 5 with the tokens in 6 and 7. */
+static inline void add_products(void) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Multiplies 32 neurons with 32 tokens: four tiles of float32, by neurons, then by tokens. */
+/* Multiplies 32 neurons with 32 tokens: four tiles of float32, by neurons, then by tokens.
+
+   Loading is what takes the time, so every piece is loaded once a step; small products go first. */
 static void multiply(const Scan *scan, int64_t row, int64_t token, float *block) {
     int64_t group = scan->steps * TILE;
+    const uint16_t *a = scan->left.tiles + row / SIDE * group, *a_second = a + scan->left.stride;
+    const uint16_t *b = scan->right.tiles + token / SIDE * group;
+    const uint16_t *b_second = b + scan->right.stride;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (int64_t term = scan->terms - 1; term >= 0; term--) { /* small ones first */
-        const uint16_t *a = scan->left.tiles + scan->left_piece[term] * scan->left.stride;
-        const uint16_t *b = scan->right.tiles + scan->right_piece[term] * scan->right.stride;
-        a += row / SIDE * group, b += token / SIDE * group;
-        for (int64_t step = 0; step < scan->steps; step++, a += TILE, b += TILE) {
-            _tile_loadd(4, a, 64);
-            _tile_loadd(6, b, 64);
-            _tile_loadd(7, b + group, 64);
-            _tile_loadd(5, a + group, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+    for (int64_t at = 0; at < group; at += TILE) {
+        _tile_loadd(6, b + at, 64);
+        _tile_loadd(7, b + group + at, 64);
+        if (scan->left_pieces > 1) {
+            _tile_loadd(4, a_second + at, 64);
+            _tile_loadd(5, a_second + group + at, 64);
+            add_products();
+        }
+        _tile_loadd(4, a + at, 64);
+        _tile_loadd(5, a + group + at, 64);
+        add_products();
+        if (scan->right_pieces > 1) {
+            _tile_loadd(6, b_second + at, 64);
+            _tile_loadd(7, b_second + group + at, 64);
+            add_products();
         }
     }
     _tile_stored(0, block, 64);
@@ -325,7 +340,7 @@ static inline void look(const Scan *scan, int64_t row, int64_t token, const __mm
 void scan(const Scan *scan, int64_t first, int64_t end) {
     float block[BLOCK * BLOCK] __attribute__((aligned(64)));
     const Sums *sums = &scan->sums;
-    configure();
+    _tile_loadconfig(&TILES);
     for (int64_t from = first; from < end; from += scan->rows_at_a_time) {
         int64_t to = from + scan->rows_at_a_time < end ? from + scan->rows_at_a_time : end;
         for (int64_t token = 0; token < scan->tokens; token += BLOCK) {
@@ -368,6 +383,7 @@ static int compare_places(const void *left, const void *right) {
 }
 
 enum { FLOAT32, BFLOAT16, FLOAT16 };
+static const int WIDTH[] = {4, 2, 2};
 
 /* Returns 16 numbers of a row, 0 where the mask is. */
 static inline __m512 load(const void *rows, int type, int64_t at, __mmask16 mask) {
@@ -377,10 +393,14 @@ static inline __m512 load(const void *rows, int type, int64_t at, __mmask16 mask
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-static double dot(const void *rows, int type, int64_t row, const float *vector, int64_t d) {
+/* Multiplies a row with a vector, while the row `next` is on its way from memory. */
+static double dot(const void *rows, int type, int64_t row, int64_t next, const float *vector,
+                  int64_t d) {
+    const char *ahead = (const char *)rows + next * d * WIDTH[type];
     __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
     for (int64_t i = 0; i < d; i += SIDE) {
         __mmask16 mask = d - i >= SIDE ? 0xffff : (1u << (d - i)) - 1;
+        _mm_prefetch(ahead + i * WIDTH[type], _MM_HINT_T0);
         __m512 x = load(rows, type, row * d + i, mask), y = _mm512_maskz_loadu_ps(mask, vector + i);
         low = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(x)),
                               _mm512_cvtps_pd(_mm512_castps512_ps256(y)), low);
@@ -411,9 +431,10 @@ void settle(const List *list, double sign, const float *vectors, int64_t d, cons
     for (int64_t row = first; row < end; row++) {
         prune(list, row);
         int32_t n = list->count[row];
+        const int32_t *candidates = list->ids + row * list->capacity;
         for (int32_t i = 0; i < n; i++) {
-            int32_t id = list->ids[row * list->capacity + i];
-            double score = sign * dot(rows, type, id, vectors + row * d, d);
+            int32_t id = candidates[i], next = candidates[i + 1 < n ? i + 1 : i];
+            double score = sign * dot(rows, type, id, next, vectors + row * d, d);
             places[i] = (Place){nearbyint(score * decimals) / decimals, id};
         }
         qsort(places, n, sizeof(Place), compare_places);

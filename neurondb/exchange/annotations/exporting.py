@@ -69,5 +69,5 @@ def _read_entries(connection: Connection, model: Model) -> Iterator[tuple[int, E
         .where(match_neurons(r.neuron_id, model))
         .order_by(r.neuron_id, r.digest)
     )
-    for row in removed:
-        yield row[0], Removal(row[1], row[2])
+    for neuron_id, digest, moment in removed:
+        yield neuron_id, Removal(digest, moment)

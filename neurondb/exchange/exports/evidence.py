@@ -186,9 +186,9 @@ def _read_passages(
 
 
 def _make_passage(sign_case: str, example: Example) -> Passage | None:
-    """Return an example as a passage; None where the tokens of its text are not stored."""
+    """Return an example as a passage; None where its position or its text's tokens are unknown."""
     excerpt, trace = example.excerpt, example.trace
-    if excerpt.first is None or not excerpt.tokens:
+    if example.position is None or excerpt.first is None or not excerpt.tokens:
         return None
     peak = example.position - excerpt.first
     values = [0.0] * len(excerpt.tokens)

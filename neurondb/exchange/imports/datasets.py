@@ -23,7 +23,7 @@ from neurondb.server_locks import take_turn
 from neurondb.spelling import option
 from neurondb.text_decoding import decode, format_path, replace_surrogates
 from neurondb.writing.datasets import read_text_ids
-from neurondb.writing.rows import insert_columns, insert_one
+from neurondb.writing.rows import Columns, insert_columns, insert_one
 
 EMPTY: Final = "imported without texts: "
 """How the fingerprint of a dataset begins whose texts nobody has seen."""
@@ -123,7 +123,7 @@ def _add_texts(
     connection: Connection, dataset_id: int, texts: Sequence[str], first: int = 0
 ) -> None:
     n = len(texts)
-    columns = {
+    columns: Columns = {
         "dataset_id": np.full(n, dataset_id),
         "ordinal": np.arange(first, first + n),
         "text": texts,

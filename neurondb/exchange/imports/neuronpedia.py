@@ -56,7 +56,7 @@ class FeaturePlace(NamedTuple):
 
     model: str
     layer: int
-    index: int
+    feature: int
 
 
 def find_files(path: Path) -> list[Path]:
@@ -100,7 +100,7 @@ def make_reader(files: Sequence[Path], model: str, *, only: bool) -> Reader:
                     yield from _make_facts(row, place, at, count)
             for at, found in examples.items():
                 if found:
-                    yield Facts(f"{file}", at.layer, at.index, examples=found)
+                    yield Facts(f"{file}", at.layer, at.feature, examples=found)
 
     return read
 
@@ -155,7 +155,7 @@ def _make_facts(
             count(name, 1)
     if remarks or frac is not None:
         statistics = {} if frac is None else {"post_positive": frac}
-        yield Facts(place, at.layer, at.index, remarks, statistics=statistics)
+        yield Facts(place, at.layer, at.feature, remarks, statistics=statistics)
 
 
 def _explain(one: Mapping[str, Any]) -> Iterator[Remark]:

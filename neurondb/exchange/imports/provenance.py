@@ -75,12 +75,16 @@ def store_import(
 ) -> None:
     """Store that an import finished these stages, in place of who finished them before.
 
+    Where the same files were imported before, that run stays.
+
     Args:
         connection: the transaction of the import.
         model: whose neurons.
         form: the format, such as `gluscope`.
         stages: what it has.
     """
+    if all(is_imported(connection, model, stage) for stage in stages):
+        return
     now = format_utc_now()
     dataset_id = next((one.dataset_id for one in stages if one.dataset_id is not None), None)
     run = {

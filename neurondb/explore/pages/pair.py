@@ -22,7 +22,7 @@ class Texts:
     """A neuron on the texts that its model shows, without what only its own page has room for."""
 
     dataset: str
-    n_tokens: int
+    n_tokens: int | None
     fires: float | None
     pre: Moments
     post: Moments

@@ -2,7 +2,6 @@
 
 const { numbers, models, folders, classes, tokens, neurons } = window.neurondbIndex;
 const AT_ONCE = 100;
-const VISIBLE = { " ": "␣", "\n": "⏎", "\t": "⇥" };
 const TERM = /\|?\w+\|?\s*(?:>=|<=|=|>|<)\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+/g;
 const COMPARISON = /^(\|?)(\w+)\|?\s*(>=|<=|=|>|<)\s*(.+)$/s;
 const COMPARE = {
@@ -34,7 +33,7 @@ const parts = ([model, name, values, cls, role, description, top, shown]) => ({
 function meaning(term) {
   if (isQuoted(term)) {
     const wanted = tokens.indexOf(unquote(term));
-    return (one) => one.shown.includes(wanted) || (wanted >= 0 && one.top === wanted);
+    return (one) => one.shown.includes(wanted);
   }
   const compared = COMPARISON.exec(term);
   if (compared) {
@@ -100,8 +99,7 @@ function show(one) {
   const freq = value("freq");
   cell(row, freq === null ? "–" : `${(100 * freq).toFixed(1)}%`).className = "n";
   cell(row, one.role || "–");
-  const top = one.top < 0 ? "–" : tokens[one.top].replace(/[ \n\t]/g, (sign) => VISIBLE[sign]);
-  cell(row, one.top < 0 ? top : span("token", top));
+  cell(row, one.top ? span("token", one.top) : "–");
   return row;
 }
 

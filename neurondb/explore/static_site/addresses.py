@@ -20,11 +20,7 @@ from neurondb.explore.notation import quote_text
 HOME: Final = "index.html"
 SEARCH: Final = "search.html"
 INDEX_SCRIPT: Final = "search-index.js"
-ASSETS: Final = (
-    *("neurondb.css", "neuron.css", "classes.css", "icon.svg"),
-    *("neurondb.js", "neuron.js", "static-search.js", "vega.js"),
-)
-"""What pages load; the index of the search is written beside them."""
+"""The index of the search, which is written beside the assets that pages load."""
 
 NUMBERS: Final = ("layer", "neuron", "gate_in", "gate_out", "in_out", "freq", "out_kurtosis")
 """Columns of `neuron_overview` that the script of the search can compare."""
@@ -117,12 +113,14 @@ class Addresses:
         neurons: model → names of the neurons whose pages are written.
         figures: address of each chart that a page shows → the file of its script.
         tokens: model and token id → text, of the tokens that the search finds.
+        assets: stylesheets, scripts and pictures that pages load.
     """
 
     models: dict[str, range]
     neurons: dict[str, frozenset[str]]
     figures: dict[str, str] = field(default_factory=dict)
     tokens: dict[tuple[str, int], str] = field(default_factory=dict)
+    assets: set[str] = field(default_factory=set)
 
     def resolve(self, address: str, own: NeuronPages | None = None) -> str | None:
         """Return the file behind an address of the site, with what follows it; None without one.
@@ -145,7 +143,9 @@ class Addresses:
         if path in ("find", "search"):
             return self._find_search(query.get("q", ""))
         if path.startswith("-/neurondb/"):
-            return f"assets/{path.rpartition('/')[2]}"
+            name = path.rpartition("/")[2]
+            self.assets.add(name)
+            return f"assets/{name}"
         if found := _MODEL_PAGE.fullmatch(path):
             return self._find_model(unquote(found[1]), query.get("layer"))
         if found := _LAYER_PAGE.fullmatch(path):

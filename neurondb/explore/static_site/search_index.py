@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from neurondb.explore.assets import format_class_selector
+from neurondb.explore.notation import format_token
 from neurondb.explore.static_site.addresses import NUMBERS, format_neuron_file
+from neurondb.formatting.text import make_visible
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
 COLUMNS: Final = ("model", "name", *NUMBERS, "class", "role", "description", "top_out_token")
@@ -33,8 +35,9 @@ class SearchIndex:
         if neuron["model"] not in self.models:
             self.models.append(neuron["model"])
         numbers = [_shorten(neuron[name]) for name in NUMBERS]
-        shown = sorted({self._tokens.setdefault(t, len(self._tokens)) for t in tokens})
         top = neuron["top_out_token"]
+        every = dict.fromkeys((*tokens, *([] if top is None else [top])))
+        shown = sorted(self._tokens.setdefault(token, len(self._tokens)) for token in every)
         self.neurons.append(
             [
                 self.models.index(neuron["model"]),
@@ -42,8 +45,8 @@ class SearchIndex:
                 numbers,
                 neuron["class"] or "",
                 neuron["role"] or "",
-                neuron["description"] or "",
-                -1 if top is None else self._tokens.setdefault(top, len(self._tokens)),
+                make_visible(neuron["description"] or ""),
+                "" if top is None else format_token(top),
                 shown,
             ]
         )

@@ -18,7 +18,6 @@ from neurondb.explore.pages.neuron.choices import Choices, list_quantities, list
 from neurondb.explore.pages.neuron.page import NeuronContent
 from neurondb.explore.site import TITLE, Page
 from neurondb.explore.static_site.addresses import (
-    ASSETS,
     HOME,
     INDEX_SCRIPT,
     SEARCH,
@@ -208,7 +207,7 @@ class _Writer:
     def _write_assets(self) -> None:
         assets = self.folder / "assets"
         assets.mkdir()
-        for name in ASSETS:
+        for name in sorted(self.addresses.assets - {INDEX_SCRIPT}):
             body = read_asset(name)
             if name.endswith(".js"):  # plain scripts share their names, where modules do not
                 body = b'"use strict";\n(() => {\n' + body + b"})();\n"

@@ -36,7 +36,7 @@ class FakeMixture(NamedTuple):
     def run(self, batch: Batch, consumers: Sequence[Any]) -> None:
         """Feed the consumers, by copies that nobody waits for."""
         for layer in range(self.architecture.n_layers):
-            draw = torch.Generator().manual_seed(100 * batch.number + layer)
+            draw = torch.Generator().manual_seed(100 * (batch.number or 0) + layer)
             n_tokens = batch.token_ids.numel()
             chosen = torch.rand(n_tokens, N_EXPERTS, generator=draw).topk(PER_TOKEN).indices
             for expert in range(N_EXPERTS):

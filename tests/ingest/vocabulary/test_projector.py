@@ -307,6 +307,14 @@ def test_a_small_variance_is_as_exact_as_a_large_one() -> None:
     assert Spread(rows).variance(vector).item() == pytest.approx(expected.item(), rel=1e-9)
 
 
+def test_the_variance_of_a_wide_model_is_that_of_its_products() -> None:
+    random = torch.Generator().manual_seed(1)
+    rows, vectors = (torch.randn(n, 601, generator=random) for n in (900, 3))  # several blocks
+    rows += rows[:, :1]  # columns that go together
+    products = vectors.double().numpy() @ rows.double().numpy().T
+    np.testing.assert_allclose(Spread(rows).variance(vectors), products.var(1), rtol=1e-12)
+
+
 def test_tokens_all_alike_have_no_skewness() -> None:
     some = matrices(300, 8, 3)
     some.unembed[:] = some.unembed[0].clone()

@@ -50,14 +50,14 @@ def unit(random: torch.Generator, *shape: int) -> Tensor:
 # --- the bound ----------------------------------------------------------------------------
 
 
-def all_scores(vectors: Tensor, tokens: Tensor, terms: list[tuple[int, int]]) -> Tensor:
+def all_scores(vectors: Tensor, tokens: Tensor, pieces: tuple[int, int]) -> Tensor:
     """Every score as tile registers compute it: with endless windows all are candidates."""
     left, n = Vectors(vectors).packed, len(tokens)
     memory = torch.empty(2 * kernels.count_packed(*tokens.shape), dtype=torch.int16)
     right = kernels.pack(tokens, 2, of_tokens=True, memory=memory)
     endless = torch.full((left.padded,), torch.inf)
     lists = kernels.Lists.empty(endless, 1, n + 64), kernels.Lists.empty(endless, 1, n + 64)
-    kernels.scan(left, right, 0, terms, lists, Sums())
+    kernels.scan(left, right, 0, pieces, lists, Sums())
     assert (lists[0].count[: len(vectors)] == n).all()
     ids = lists[0].ids[: len(vectors), :n].long()
     return torch.empty(len(vectors), n).scatter_(1, ids, lists[0].scores[: len(vectors), :n])
@@ -81,7 +81,9 @@ def test_the_error_of_products_of_pieces_is_bounded(
         tokens = torch.full_like(tokens, 1 + 2.0**-8 - 2.0**-20)
     tokens = tokens * 10**scale
     terms = list_terms(left, right)
-    off = (all_scores(vectors, tokens, terms).double() - vectors.double() @ tokens.double().T).abs()
+    off = (
+        all_scores(vectors, tokens, (left, right)).double() - vectors.double() @ tokens.double().T
+    ).abs()
     lengths = measure_lengths(vectors, left), measure_lengths(tokens, right).largest
     bound = bound_split_error(*lengths, d_model, len(terms))
     assert (off.amax(1) <= bound).all()
@@ -95,7 +97,8 @@ def test_the_error_of_products_of_pieces_is_bounded(
 @needs_amx
 @FINE
 @pytest.mark.parametrize(
-    ("n", "n_tokens", "d"), [(1, 1, 1), (33, 5, 31), (40, 2047, 33), (7, 5000, 64)]
+    ("n", "n_tokens", "d"),
+    [(1, 1, 1), (33, 5, 31), (40, 2047, 33), (7, 5000, 64), (400, 1100, 530)],
 )
 def test_any_sizes(n: int, n_tokens: int, d: int, fine: bool) -> None:
     random = torch.Generator().manual_seed(n)

@@ -127,7 +127,8 @@ def test_no_order_of_merges_matters(sample: Sample, tmp_path: Path) -> None:
 
 def _say_at_random(connection: Any, draw: random.Random) -> None:
     """Store statements and removals of few neurons and words, at times of which some are alike."""
-    rows, removals = {}, {}
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    removals: dict[tuple[int, str], dict[str, Any]] = {}
     for _ in range(30):
         neuron_id, value = draw.randrange(1, 5), draw.choice("xyz")
         moment = f"2026-11-30T09:00:0{draw.randrange(10)}.000000+00:00"
@@ -158,7 +159,8 @@ def test_the_words_of_what_was_removed_leave_the_database(pair: tuple[Path, Path
 def line(pair: tuple[Path, Path]) -> dict[str, Any]:
     annotate(pair[0], NewAnnotation(FIRST, "Ada", "label", "dogs"))
     file = export(pair[0], pair[0].with_suffix(".ndjson"))
-    return json.loads(file.read_text().splitlines()[1])
+    found: dict[str, Any] = json.loads(file.read_text().splitlines()[1])
+    return found
 
 
 def test_a_line_names_its_neuron_without_ids(line: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The weight analysis of the read-write papers' code goes there and back."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ CLASSES = (
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    content = {name: torch.tensor([values]) for name, values in COSINES.items()}
+    content: dict[str, Any] = {name: torch.tensor([values]) for name, values in COSINES.items()}
     content |= {
         "d_model": 4096,
         "beta": (-0.03, 0.03),

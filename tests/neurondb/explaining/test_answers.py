@@ -35,6 +35,7 @@ def test_an_explanation_is_read(printed: str, said: Said) -> None:
         ('{"explanation": null}', "silent", "empty"),
         ('{"explanation": "days"', "invalid", "broken"),
         ('{"label": "days"}', "invalid", "'explanation'"),
+        ('{"explanation": "x", "star": "me"}', "invalid", "'star'"),
         ("a\0b", "invalid", "NUL"),
         (r'{"explanation": "\ud800"}', "invalid", "surrogate"),
         (json.dumps({"explanation": "x", "k" * 81: 1}), "invalid", "81 characters"),

@@ -95,9 +95,14 @@ def test_a_failure_leaves_what_was_said_before(db: ndb.Database) -> None:
 
 def test_only_other_evidence_or_another_source_is_asked_about(db: ndb.Database) -> None:
     explain(db, Explainer())
-    for options, n_asked in (
-        ({}, 0), ({"again": True}, 4), ({"source": "you"}, 4), ({"radius": 1}, 1), ({"limit": 2}, 0)
-    ):  # fmt: skip
+    asked: list[tuple[dict[str, Any], int]] = [
+        ({}, 0),
+        ({"again": True}, 4),
+        ({"source": "you"}, 4),
+        ({"radius": 1}, 1),
+        ({"limit": 2}, 0),
+    ]
+    for options, n_asked in asked:
         function = Explainer()
         rows = explain(db, function, **options)
         assert len(function.asked) == n_asked, options

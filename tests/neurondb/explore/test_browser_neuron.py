@@ -2,7 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -159,19 +163,27 @@ def test_a_copied_link_leads_to_the_same_case_and_panel(browser: Any, address: s
         assert -5 <= top <= 200
 
 
-def test_a_card_shows_in_another_site(browser: Any, address: str, tmp_path: Path) -> None:
-    """A page of a file is no page of the site, so that what may not be framed shows nothing."""
-    frames = (
-        f'<iframe src="{address}{page}"></iframe>' for page in ("/embed/sample-llama/2.0", "/")
-    )
-    other = tmp_path / "other.html"
-    other.write_text("".join(frames))
+@contextmanager
+def another_site(folder: Path) -> Iterator[str]:
+    """Serve a folder on a port of its own, which to a browser is another site."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_card_alone_shows_in_another_site(browser: Any, address: str, tmp_path: Path) -> None:
+    pages = ("/embed/sample-llama/2.0", "/")
+    frames = "".join(f'<iframe src="{address}{page}"></iframe>' for page in pages)
+    (tmp_path / "index.html").write_text(frames)
     context = browser.new_context()
     tab = context.new_page()
-    tab.goto(other.as_uri())
-    card, home = (tab.frame_locator("iframe").nth(i) for i in (0, 1))
-    assert "sample-llama 2.0" in card.locator("h1").inner_text()
-    assert home.locator("h1").count() == 0
+    with another_site(tmp_path) as elsewhere:
+        tab.goto(elsewhere)
+        card, home = (tab.frame_locator("iframe").nth(i) for i in (0, 1))
+        assert "sample-llama 2.0" in card.locator("h1").inner_text()
+        assert "Models" not in home.locator("body").inner_text()
     context.close()
 
 

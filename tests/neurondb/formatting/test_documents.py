@@ -11,6 +11,7 @@ from neurondb.reading.activations import (
     LabelReading,
 )
 from neurondb.reading.examples import ControlList
+from neurondb.reading.explanations import DetectionScore, Explanation
 from neurondb.reading.traces import Trace
 from tests.neurondb.terminal.neuron_pages import (
     ACTIVATIONS,
@@ -28,6 +29,7 @@ def test_json_has_the_whole_page_under_the_names_of_the_dataclasses() -> None:
         *("identity", "verdict", "cosines", "vocabulary", "activations", "examples"),
         *("annotations", "controls", "peaks", "token_stats"),
         *("universality", "relations", "heads", "families", "series", "description"),
+        "explanations",
     ]
     assert found["verdict"]["read_write"]["name"] == "weakening"
     assert found["cosines"][0]["regions"][1] == {
@@ -55,7 +57,10 @@ def test_every_key_of_the_json_is_documented() -> None:
     )
     (first, *_) = PAGE.examples
     traced = replace(first.examples[0], trace=Trace(5, (1.0,), None, (1.0,)))
+    score = DetectionScore("gate+_in+", "s", "random", 0, 1, 1, 1, 1, 0, 0.5, 0.5, 0.5, "2026")
+    said = Explanation("p", "explanation", "x", None, "p", None, "2026", scores=(score,))
     full = replace(PAGE, activations=summarised, controls=(ControlList("random", (traced,)),))
+    full = replace(full, explanations=(said,))
 
     missing = {key for key in _keys(json.loads(format_json(full))) if f"`{key}`" not in page}
 

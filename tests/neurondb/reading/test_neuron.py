@@ -113,4 +113,4 @@ def test_a_neuron_of_which_nothing_is_ingested_has_empty_details(connection: Con
     summary = read_neuron_summary(connection, find_model(connection, "gate-model"), 0, 1)
 
     found = read_neuron_details(connection, summary)
-    assert tuple(found) == ((), (), None, (), (), None, *[()] * 6, None, None, (), ())
+    assert tuple(found) == ((), (), None, (), (), None, *[()] * 6, None, None, (), (), ())

@@ -133,11 +133,14 @@ def test_hostile_tokens_neither_act_nor_break_the_lines(width: int) -> None:
 
 
 def test_an_explanation_stands_with_its_scores() -> None:
-    shown = in_words(shown_page(replace(PAGE, explanations=(EXPLANATION,)), 100))
+    shown = in_words(shown_page(replace(PAGE, explanations=(EXPLANATION,)), 160))
     assert "version" in shown
     assert "2026-01-01" in shown
-    assert "balanced accuracy 54.76% · 3 of 7 examples of gate+_in- told · 2 of 3 random" in shown
-    assert "balanced accuracy – · 0 of 0 examples of gate-_in- told" in shown
+    assert (
+        "balanced accuracy 54.76% · 3 of 7 examples of gate+_in- told right · 2 of 3 random"
+        in shown
+    )
+    assert "balanced accuracy – · 0 of 0 examples of gate-_in- told right" in shown
     assert "5 unanswered" in shown
 
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from neurondb.errors import DatabaseError, NeuronDBError, TextError, UnknownNameError
@@ -58,6 +60,10 @@ def write_lines(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
+def write_parquet(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(list(rows)), file, row_group_size=1)
+
+
 FORMS = {
     ".csv": separated(","),
     ".tsv": separated("\t"),
@@ -65,6 +71,7 @@ FORMS = {
     ".json": write_json,
     ".jsonl": write_lines,
     ".ndjson": write_lines,
+    ".parquet": write_parquet,
 }
 
 
@@ -82,6 +89,24 @@ def test_every_form_says_the_same(path: Path, tmp_path: Path, suffix: str) -> No
         (first, "labels", "label", "dogs", "reads ' dog', \"dogs\""),
         (second, "labels", "label", "été\n犬", None),
     ]
+
+
+def test_a_parquet_file_is_read_again_and_corrected(path: Path, tmp_path: Path) -> None:
+    rows = [{"layer": 1, "neuron": number, "score": number / 2} for number in range(9)]
+    file = tmp_path / "scores.parquet"
+    write_parquet(file, rows)
+    assert read(path, file) == (9, 0, 0)
+    write_parquet(file, [*rows[1:], rows[0] | {"score": 7.5}])
+    assert read(path, file) == (0, 1, 8)
+    write_parquet(file, [rows[0], rows[0]])
+    with pytest.raises(TextError, match="row 2: the score of this neuron is said already"):
+        read(path, file)
+    write_parquet(file, [{"layer": 1, "score": 1}])
+    with pytest.raises(TextError, match="no column 'neuron'"):
+        read(path, file)
+    file.write_text("no")
+    with pytest.raises(TextError, match="cannot be read as Parquet"):
+        read(path, file)
 
 
 def test_what_stands_in_a_file_says_its_form_too(path: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class SummaryFile:
         layers, neurons = np.indices(self._shape)
         frequencies = Frequencies()
         frequencies.add(np.asarray(self._content[case, _FREQ], np.float64) for case in CASES)
-        known = {(case, _FREQ) for case in CASES}
+        known: set[tuple[str, ...]] = {(case, _FREQ) for case in CASES}
         for case in CASES:
             for quantity in QUANTITIES:
                 names = {quantity, *(f"{_name_block(i)}{quantity}" for i in range(self._shape[0]))}

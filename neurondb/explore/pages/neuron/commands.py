@@ -69,7 +69,7 @@ def export_command(location: str) -> Command:
 def choose_prompt(examples: WindowList | None) -> str:
     """Return the text before and at the peak of the first example that can be typed."""
     for window in examples.windows if examples is not None else ():
-        if window.first is not None:
+        if window.first is not None and window.position is not None:
             tokens = window.tokens[: window.position - window.first + 1][-PROMPT_TOKENS:]
             first_word = next((i for i, token in enumerate(tokens) if token[:1].isspace()), 0)
             text = "".join(token for token in tokens[first_word:] if token not in SPECIAL)

@@ -73,7 +73,19 @@ def assert_exact(library: NativeKernels, inputs: Inputs) -> None:
     for kernels, of_kernels in zip((PLAIN_KERNELS, library), counts, strict=True):
         kernels.count_bins(inputs.kind, inputs.found, inputs.sign, tokens, of_kernels)
     assert (counts[0] == counts[1]).all()
+    assert_centres(library, inputs, tokens)
     assert_sums_by_text(library, inputs)
+
+
+def assert_centres(library: NativeKernels, inputs: Inputs, tokens: Tensor) -> None:
+    fast, plain = (
+        kernels.compute_centres(inputs.found, inputs.sign, tokens)
+        for kernels in (library, PLAIN_KERNELS)
+    )
+    parts = (inputs.found.gate, inputs.found.in_, inputs.found.post)
+    sizes = [part.double().nan_to_num(0, 0, 0).abs() for part in parts if part is not None]
+    scale = max(float(size.max()) for size in sizes)
+    torch.testing.assert_close(fast, plain, rtol=1e-13, atol=1e-13 * scale)
 
 
 def finite(inputs: Inputs, sums: BatchSums) -> BatchSums:

@@ -63,7 +63,7 @@ def key_of(sample: Sample, name: str) -> int:
     """Return the id of a neuron of the gated model."""
     layer, neuron = map(int, name.split("."))
     return next(
-        n["neuron_id"]
+        int(n["neuron_id"])
         for n in sample.neurons
         if (n["model"], n["layer"], n["neuron"]) == (LLAMA, layer, neuron)
     )

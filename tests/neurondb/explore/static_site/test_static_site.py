@@ -178,10 +178,20 @@ def test_the_search_understands_what_pages_link_to(
     )
     context = browser.new_context()
     tab = context.new_page()
-    for asked, count in ((class_name.replace(" ", "-"), expected), ("1.1", 1), ("' nowhere'", 0)):
+    for asked, count in (
+        (class_name.replace(" ", "-"), expected),
+        ("1.1", 1),
+        ("' nowhere'", 0),
+    ):
         tab.goto(f"{(written / 'search.html').as_uri()}?q={asked}")
         tab.wait_for_function("document.querySelector('#found').textContent")
         assert tab.locator("table.neurons tbody tr").count() == count, asked
+    tab.goto(f"{(written / 'search.html').as_uri()}?q=' dog'")
+    found = tab.locator("table.neurons tbody th a")
+    assert found.count() > 0
+    for link in found.all():
+        page = written / str(link.get_attribute("href"))
+        assert "<bdi>␣dog</bdi>" in page.read_text()
     tab.goto(f"{(written / 'search.html').as_uri()}?q=nonsense%3E3")
     assert "nothing that this search understands" in tab.locator("#found").inner_text()
     context.close()

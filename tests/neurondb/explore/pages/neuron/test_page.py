@@ -271,7 +271,7 @@ def test_stages_that_are_missing_come_with_the_command(changed: Change) -> None:
     assert set(content["sql"]) == {
         *("overview", "cosines", "layer", "tokens", "moments", "effects", "ablations"),
         *("counterparts", "annotations", "removal", "clamps", "concepts"),
-        *("entropy", "families", "generations", "heads", "universality"),
+        *("entropy", "explanations", "families", "generations", "heads", "universality"),
     }
 
 

@@ -2,12 +2,12 @@
 -- description: What programs said of neurons, and how well it tells texts apart: best first, then those without a score.
 -- param model = null: model, only this model
 -- param source = null: text, only what this source said
-SELECT m.name AS model, n.layer, n.neuron, e.source, a.value AS explanation, s.balanced_accuracy,
+SELECT m.name AS model, n.name, e.source, a.value AS explanation, s.balanced_accuracy,
        s.precision, s.recall, s.sign_case, s.scorer, s.controls, e.command, e.created_at
 FROM explanations e
 LEFT JOIN annotations a ON a.neuron_id = e.neuron_id AND a.source = e.source
                        AND a.key = 'explanation'
-JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN named_neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN explanation_scores s ON s.neuron_id = e.neuron_id AND s.source = e.source
                               AND s.key = 'explanation'
