@@ -12,7 +12,6 @@ from neurondb.exchange.imports.gluscope.page import PageRequest, import_pages
 from neurondb.exchange.imports.report import ImportReport
 from neurondb.exchange.imports.target import ModelRequest
 from neurondb.reading.examples import ExampleOptions
-from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.models import open_readonly
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from tests.neurondb.exchange.imports.conftest import Ask
