@@ -139,11 +139,10 @@ def _count_wanted(model: Model, leading: str | None, options: ExampleOptions) ->
                 f"{model.name} has no sign case {options.case!r}; it has: {', '.join(cases)}"
             )
         return {options.case: options.count}
+    if leading not in cases:  # the extremes of an imported model's cases need not be known
+        return dict.fromkeys(cases, options.count)
     short_count = min(OTHER_CASES_COUNT, options.count)
-    first = [leading] if leading in cases else []
-    return dict.fromkeys(first, options.count) | {
-        case: short_count for case in cases if case != leading
-    }
+    return {str(leading): options.count} | {case: short_count for case in cases if case != leading}
 
 
 def _read_examples(

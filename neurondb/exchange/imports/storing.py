@@ -42,6 +42,7 @@ _LIST: Final = encode_example_list(SIGN_CASES.index("in+"), QUANTITIES.index("ho
 _RANDOM: Final = CONTROL_KINDS.index("random")
 _IN_POSITIVE, _IN_NEGATIVE = (SIGN_CASES.index(case) for case in ("in+", "in-"))
 EXAMPLES: Final = 16
+_BEYOND: Final = f"examples beyond the {EXAMPLES} strongest texts of a neuron"
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class _Storing:
         self._annotations = AnnotationStore(connection, numbered=request.numbered)
         self._texts = ExampleTexts(connection, model, request.dataset)
         self._has_weights = bool(model.d_model)
+        self._counted: set[tuple[Any, ...]] = set()
 
     def store(self, facts: Facts) -> None:
         """Store what is said of a neuron; of one that the model has not, count that."""
@@ -185,7 +187,10 @@ class _Storing:
             n = len(self._connection.execute(table.select().where(condition)).all())
         if not n:
             self._connection.execute(insert(table), {**key, **values})
-        self._report.rows[name] += 1
+        # Several entries may say something of one row.
+        row = (name, *key.values())
+        self._report.rows[name] += row not in self._counted
+        self._counted.add(row)
 
     def _store_examples(self, neuron_id: int, facts: Facts) -> None:
         for name, table, code, examples in (
@@ -197,10 +202,13 @@ class _Storing:
             if self._model.gated:
                 self._report.no_place["examples, whose sign case is not said"] += len(examples)
                 continue
-            kept = list(examples)
+            given = list(examples)
             if name == "example":
-                kept.sort(key=lambda one: -abs(one.value))
-            self._replace(name, table, neuron_id, code, _keep_first(kept))
+                given.sort(key=lambda one: -abs(one.value))
+            kept = _keep_first(given)
+            if len(given) > len(kept):
+                self._report.left_out[_BEYOND] += len(given) - len(kept)
+            self._replace(name, table, neuron_id, code, kept)
 
     def _replace(
         self,
