@@ -44,6 +44,6 @@ JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id
 WHERE e.mean IS NOT NULL
   AND (CAST(:class AS TEXT) IS NULL OR k.name = CAST(:class AS TEXT))
-GROUP BY m.name, n.neuron_id, n.layer, n.neuron, k.name
+GROUP BY m.name, n.neuron_id, n.name, k.name
 ORDER BY MAX(ABS(e.mean)) DESC, n.neuron_id
 LIMIT :limit

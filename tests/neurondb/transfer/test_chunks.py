@@ -55,7 +55,8 @@ def test_a_checksum_is_the_sum_of_the_hashes_of_rows() -> None:
 
 def test_texts_blobs_nulls_and_truth_values_count() -> None:
     table = tables.annotations
-    rows = [(1, 5, "me", "label", "dög", None), (2, 5, "me", "label", "", "x")]
+    moment = "2026-11-30T09:00:00.000000+00:00"
+    rows = [(1, 5, "me", "label", "dög", None, None), (2, 5, "me", "label", "", "x", moment)]
     expected = sum(hash_row(table, row) for row in rows) & MASK
     assert compute_checksum(table, make_chunk(table, rows)) == expected
     blobs = [(1, 1, 0, b"\x00\x01"), (2, 1, 0, None)]
