@@ -222,7 +222,7 @@ def stored(path: Path) -> list[tuple[Any, ...]]:
 def test_annotations_of_other_sites_are_refused_and_ours_are_kept(open_path: Path) -> None:
     served = Served(create_application(str(open_path), Service(annotations=True)))
     page = served.get(f"/neuron/{LLAMA}/1.3")
-    assert '<form class="annotate"' in page.text
+    assert 'annotate" method="post"' in page.text
     elsewhere = {"sec-fetch-site": "cross-site", "origin": "https://elsewhere.example"}
     assert served.post("/annotate", FORM, elsewhere).status_code in (400, 403)
     assert stored(open_path) == []

@@ -89,7 +89,7 @@ def test_a_form_from_elsewhere_is_refused(open_site: Site, open_path: Path) -> N
 
 
 def test_a_site_that_only_reads_takes_none(site: Site) -> None:
-    assert '<form class="annotate"' not in site.get("/neuron/sample-llama/1.3").text
+    assert 'annotate" method="post"' not in site.get("/neuron/sample-llama/1.3").text
     answer = site.post("/annotate", FORM)
     assert answer.status == 400
     assert "no annotations" in answer.page.text
