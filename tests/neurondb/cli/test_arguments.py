@@ -25,7 +25,7 @@ PATHS = {
     "generate": {"output", "db"},
     "find": {"output", "db"},
     "sql": {"output", "db"},
-    "publish": {"directory", "db"},
+    "publish": {"directory", "folder", "db"},
     "plot": {"output", "db"},
 }
 

@@ -88,6 +88,7 @@ NOT_HERE = [
     ["sql", "SELECT nothing FROM neurons"],
     ["show", "nobody", "1.1"],
     ["neighbours", "nobody"],
+    ["explain", "nobody", "--where", "weakening", "--command", "true"],
     ["universality", LLAMA, "nobody", *ON],
     ["heads", "nobody"],
     ["families", "nobody", *ON],

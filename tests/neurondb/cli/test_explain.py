@@ -48,7 +48,9 @@ def test_a_neuron_is_explained_scored_found_and_shown(url: str) -> None:
     assert "peak" in shown
     assert "fires on: dog" in shown
     assert "87.50%" in shown
-    asked = run("query", "explanations", "--param", "source=peak", "--format", "json", "--db", url)
+    asked = run(
+        "query", "explained-neurons", "--param", "source=peak", "--format", "json", "--db", url
+    )
     assert [one["balanced_accuracy"] for one in json.loads(asked.stdout)] == [0.875]
 
     again = explain(url, "--command", "false", "--source", "peak", "--format", "csv")

@@ -11,7 +11,10 @@ from neurondb.cli import cli, options
 from tests.support.sample_facts import Sample
 
 SEVERAL = {
+    "--case": "one that is stored, or signs that a scorer is to tell",
     "--count": "how many neurons match, or which text is counted in what was generated",
+    "--examples": "how many are shown, or a yes: whether they are read",
+    "--layers": "which, or how many a model has that only imports know",
     "--dataset": "texts from anywhere where texts are read, a stored dataset where they are not",
     "--model": "a stored one, or a file",
     "--neurons": "a list, parsed at once or when the model is known",
@@ -72,7 +75,8 @@ LIMITED = {
 """Commands with --limit whose rows the sample database has."""
 LIMITED_ELSEWHERE = {
     *("case-study", "compare", "concept", "families", "heads", "neighbours", "texts"),
-    "universality",
+    *("universality", "explain", "publish", "export circuitsvis", "export neuronpedia"),
+    *("export sae-dashboard", "export gluscope"),
 }
 """These have a test of it beside their own."""
 
