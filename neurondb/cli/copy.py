@@ -3,19 +3,14 @@
 import click
 from rich.console import Console
 
+from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
 
 
 @click.command()
 @click.argument("source", type=PATH_OR_NAME, metavar="SRC")
 @click.argument("destination", type=PATH_OR_NAME, metavar="DST")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Copy this model, and the texts it read; once for each (default: all).",
-)
+@options.several_models("Copy this model, and the texts it read")
 def copy(source: str, destination: str, models: tuple[str, ...]) -> None:
     """Copy a database, or models of it, into another: SQLite and PostgreSQL, either way.
 

@@ -34,13 +34,7 @@ def export() -> None:
 @export.command(short_help="Lists, stars, notes and labels, to be merged elsewhere.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @options.database
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Only of this model's neurons; once for each (default: all).",
-)
+@options.several_models("Only of this model's neurons")
 def annotations(file: Path, db: str | None, models: tuple[str, ...]) -> None:
     """Write what people and programs said of neurons into FILE, as JSON lines.
 
@@ -67,13 +61,7 @@ def annotations(file: Path, db: str | None, models: tuple[str, ...]) -> None:
 @export.command(short_help="A dataset a relation, partitioned by model and layer.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @options.database
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Export this model, and the texts it read; once for each (default: all).",
-)
+@options.several_models("Export this model, and the texts it read")
 @click.option(
     "--relations",
     default="",
@@ -129,13 +117,7 @@ def weight_analysis(model: str, file: Path, db: str | None) -> None:
 @export.command(short_help="A dataset for the Hugging Face hub, with its card.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @options.database
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Export this model, and the texts it read; once for each (default: all).",
-)
+@options.several_models("Export this model, and the texts it read")
 @click.option("--relations", default="", metavar="NAME,...", help="Only these (default: all).")
 @click.option(
     "--license", "licence", metavar="ID", help="As the hub spells it: apache-2.0, cc-by-4.0, …."

@@ -153,6 +153,17 @@ def limit(shown: str, default: int | None = None) -> Callable[[Command], Command
     )
 
 
+def several_models(use: str) -> Callable[[Command], Command]:
+    """Return the option --model that may be given again; `use` says what is done with each."""
+    return click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="NAME",
+        help=f"{use}; once for each (default: all).",
+    )
+
+
 force_runs = click.option("--force", is_flag=True, help="Run and store again what is stored.")
 
 

@@ -30,13 +30,7 @@ _STATIC_LIMIT = 1000
     help="Instead of a copy, write pages as plain files into this folder.",
 )
 @options.database
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Publish this model, and the texts it read; once for each (default: all).",
-)
+@options.several_models("Publish this model, and the texts it read")
 @click.option(
     "--where", metavar="EXPR", help="With --static: neurons that `neurondb find` finds by this."
 )

@@ -51,7 +51,6 @@ from neurondb.find.terms import (
     Place,
     iterate_terms,
 )
-from neurondb.find.unknown_places import describe_neurons
 from neurondb.interventions import ALWAYS
 from neurondb.reading.effects import (
     ATTRIBUTION,
@@ -59,7 +58,7 @@ from neurondb.reading.effects import (
     find_shown_run,
     list_measured_metrics,
 )
-from neurondb.reading.models import Model
+from neurondb.reading.models import Model, describe_named_sizes
 from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
 
@@ -298,7 +297,7 @@ def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
 
 def _format_places(models: Sequence[Model]) -> str:
     """Return which layers and neurons models have, for a question about places beyond them."""
-    return "; ".join(describe_neurons(model) for model in models)
+    return "; ".join(map(describe_named_sizes, models))
 
 
 def explain_related_classes(

@@ -7,7 +7,7 @@ from typing import Final
 from neurondb.errors import UnknownNameError
 from neurondb.find.terms import Expression, IsRelated, Place, Places
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import Model, has_place
+from neurondb.reading.models import Model, describe_named_sizes, has_place
 
 _MODELS_DESCRIBED: Final = 3
 """Models of which a message says what neurons they have."""
@@ -39,19 +39,5 @@ def refuse_unknown_places(places: Iterable[Place], models: Sequence[Model]) -> N
             continue
         if place.expert is not None and all(model.experts is None for model in models):
             raise UnknownNameError(f"no neuron {named.name}: no model here is divided into experts")
-        there = "; ".join(map(describe_neurons, models[:_MODELS_DESCRIBED]))
+        there = "; ".join(map(describe_named_sizes, models[:_MODELS_DESCRIBED]))
         raise UnknownNameError(f"no neuron {named.name}: {there}")
-
-
-def describe_neurons(model: Model) -> str:
-    """Return which layers, experts and neurons a model has, in words."""
-    layers, experts = f"{model.name} has layers 0–{model.n_layers - 1}", model.experts
-    if experts is None:
-        return f"{layers}, neurons 0–{model.d_mlp - 1}"
-    words = f"{layers}, experts 0–{experts.n_routed - 1} with neurons 0–{experts.width - 1}"
-    if experts.shared_width:
-        words += f", a shared expert {experts.n_routed} with 0–{experts.shared_width - 1}"
-    if experts.dense_layers:
-        dense = ", ".join(map(str, experts.dense_layers))
-        words += f", and without experts layers {dense} with neurons 0–{experts.dense_width - 1}"
-    return words

@@ -199,6 +199,11 @@ def has_place(model: Model, place: NeuronPlace) -> bool:
     return False
 
 
+def describe_named_sizes(model: Model) -> str:
+    """Return `describe_sizes` behind the model's name, where several models are spoken of."""
+    return f"{model.name}: {describe_sizes(model)}"
+
+
 def describe_sizes(model: Model) -> str:
     """Return which layers, experts and neurons a model has, in words."""
     layers = f"its layers are 0 to {model.n_layers - 1}"

@@ -18,7 +18,7 @@ from neurondb.neurons import match_named_neuron
 from neurondb.phrases import Phrase, parse_search
 from neurondb.reading.description_words import read_description_search
 from neurondb.reading.descriptions import FoundDescription, search_descriptions
-from neurondb.reading.models import Model, describe_sizes, find_model, has_place, list_models
+from neurondb.reading.models import Model, describe_named_sizes, find_model, has_place, list_models
 from neurondb.reading.text_search import (
     FoundAnnotation,
     FoundText,
@@ -174,13 +174,8 @@ def _read_neuron(request: Request, text: str) -> list[Option]:
 
 
 def _say_sizes(models: list[Model]) -> str:
-    sizes = [
-        f"{model.name} has layers 0 to {model.n_layers - 1} of neurons 0 to {model.d_mlp - 1}"
-        if model.experts is None
-        else f"{model.name}: {describe_sizes(model)}"
-        for model in models[:3]
-    ]
-    return f": {'; '.join(sizes)}" if sizes else ": there is no model yet"
+    sizes = map(describe_named_sizes, models[:3])
+    return f": {'; '.join(sizes)}" if models else ": there is no model yet"
 
 
 def _make_neuron_option(request: Request, model: Model, name: str) -> Option:

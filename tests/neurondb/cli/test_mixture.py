@@ -58,7 +58,8 @@ def test_related_neurons_are_those_of_the_number_in_the_layer(mixture: Path) -> 
 @pytest.mark.parametrize("asked", ["1.5.4", "1.9.0", "0.1.2", "downstream(1.5.4)", "1.64"])
 def test_a_neuron_that_no_model_has_is_told(mixture: Path, asked: str) -> None:
     with pytest.raises(
-        NeuronDBError, match=rf"no neuron .*: .*{MIXTURE} has layers 0–3, experts 0–4"
+        NeuronDBError,
+        match=rf"no neuron .*: .*{MIXTURE}: its layers are 0 to 3, their experts 0 to 4",
     ):
         run(mixture, "find", f"{asked},0.1" if asked[0].isdigit() else asked)
 

@@ -54,10 +54,10 @@ def found(engine: Engine, expression: str) -> list[int]:
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
-        ("layer>=20", ["sample-gpt.*0–3.*0–63"]),
-        ("1.9999", ["sample-llama.*0–3.*0–63"]),
-        ("model=sample-llama layer=4..9", ["sample-llama.*0–3.*0–63"]),
-        ("neuron>63 freq>0.5", ["0–63"]),
+        ("layer>=20", ["sample-gpt.*0 to 3.*0 to 63"]),
+        ("1.9999", ["sample-llama.*0 to 3.*0 to 63"]),
+        ("model=sample-llama layer=4..9", ["sample-llama.*0 to 3.*0 to 63"]),
+        ("neuron>63 freq>0.5", ["0 to 63"]),
         ("freq>0.5 token=' dog' |in_out|>2", []),
         ("layer>=3 in_out>1", []),
     ],
@@ -226,7 +226,7 @@ def test_a_place_beyond_the_model_is_told(sample_engine: Engine) -> None:
     given = PLACE | {"layer": "4"}
     assert list(named_queries.run(sample_engine, "sign-cases-of-neuron", given).rows) == []
     (reason,) = named_queries.explain_empty(sample_engine, "sign-cases-of-neuron", given)
-    assert re.search("sample-llama.*0–3.*0–63", reason)
+    assert re.search("sample-llama.*0 to 3.*0 to 63", reason)
 
 
 def test_the_other_order_of_a_comparison_is_told(sample_engine: Engine) -> None:

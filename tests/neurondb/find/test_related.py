@@ -104,7 +104,9 @@ def test_how_near_the_nearest_is(sample: Sample, sample_engine: Engine) -> None:
 
 
 def test_a_neuron_that_no_model_has_is_refused(sample_engine: Engine) -> None:
-    with pytest.raises(UnknownNameError, match=r"no neuron 9\.9: sample-gpt has layers 0–3"):
+    with pytest.raises(
+        UnknownNameError, match=r"no neuron 9\.9: sample-gpt: its layers are 0 to 3"
+    ):
         read_expression(sample_engine, "downstream(9.9)")
 
 
