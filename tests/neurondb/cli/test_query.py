@@ -60,7 +60,7 @@ def test_no_rows_of_a_place_that_is_not_there_says_which_are(sample: Sample) -> 
     ended = ran("sign-cases-of-neuron", *given, "--db", sample.url)
     assert ended.exit_code == 0
     _, place = ended.stderr.splitlines()
-    assert re.search(r"sample-gpt\b.*\b0.3\b.*\b0.63\b", place)
+    assert re.search(r"sample-gpt\b.*\b0 to 3\b.*\b0 to 63\b", place)
 
 
 def test_missing_parameters_point_to_the_file(sample: Sample) -> None:

@@ -123,7 +123,7 @@ def test_neurons_and_values_of_one_column_become_one_list() -> None:
         ("1.2,,1.3", ExpressionError, "name.*character 5"),
         ("1.3,4", ExpressionError, "'4'.*character 5"),
         ("1.2," + "9" * 30 + ".1", ExpressionError, "'9{20}.*neuron"),
-        ("1.2,99.5", UnknownNameError, r"99\.5.*\b0.3\b.*\b0.63\b"),
+        ("1.2,99.5", UnknownNameError, r"99\.5.*\b0 to 3\b.*\b0 to 63\b"),
         ("name=1.2,1.64", UnknownNameError, r"1\.64"),
         ("0.1 or 9999999999999999.0", UnknownNameError, r"9999999999999999\.0"),
     ],
