@@ -93,7 +93,7 @@ class TiledComparison:
 
 
 class SplitComparison:
-    """Comparison by products of pieces in bfloat16, on processors with AMX (`split.py`).
+    """Comparison by products of pieces in bfloat16, on processors that have it (`split.py`).
 
     Products with U are fine, for the moments; with E, of which only lists are wanted, coarse.
 

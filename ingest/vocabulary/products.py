@@ -42,8 +42,9 @@ class Precision(Enum):
     def for_device(cls, device: torch.device, n_tokens: int) -> "Precision":
         """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT.
 
-        On a processor with AMX, for which a compiler is here too, it is SPLIT, but for vocabularies
-        so small that there is no time to gain: errors of moments are a mean over the tokens.
+        On a processor that multiplies bfloat16, for which a compiler is here too, it is SPLIT, but
+        for vocabularies so small that there is no time to gain: errors of moments are a mean over
+        the tokens.
         """
         if device.type == "cpu" and n_tokens >= SMALL_VOCABULARY and is_available():
             return cls.SPLIT

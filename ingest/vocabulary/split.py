@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.vocabulary.native.kernels import DEPTH, GROUP
+from ingest.vocabulary.native import count_additions
 
 ROUNDING: Final = 2.0**-23
 """Relative error of an operation in float32: twice what rounding to the nearest can do."""
 
 FLUSHED: Final = 2.0**-126
-"""Numbers of bfloat16 and results in float32 below this count as zero in tile registers."""
+"""Numbers of bfloat16 and results in float32 below this count as zero where they are added."""
 
 DECIMALS: Final = 12
 """Scores are rounded to so many decimals in the end, so that equal ones are equal."""
@@ -75,13 +75,14 @@ def bound_split_error(
 
         |x·y − (x₀·y₀ + x₀·y₁ + x₁·y₀)| ≤ ‖ξ‖‖y‖ + (‖x‖ + ‖ξ‖)‖η‖ + ‖x₁‖‖y₁‖.
 
-    Tile registers multiply numbers of bfloat16 without error (8 bits by 8) and add in float32: 16
-    fused products into each of two sums, these two, and the result to what was there, once for each
-    32 numbers of each term. No product is in more than n = 17 + terms·⌈d/32⌉ additions, so the sum
-    is off by at most n·2⁻²³ of the sum of the products' magnitudes, which is at most (‖x₀‖ +
-    ‖x₁‖)(‖y₀‖ + ‖y₁‖). Four more are for what is done with a score in float32: it is compared with
-    the difference of another and of twice this bound. Numbers below 2⁻¹²⁶ count as zero, which
-    takes at most that of the other factor, or of a result, for each of d places.
+    Numbers of bfloat16 are multiplied without error (8 bits by 8) and added in float32. Tile
+    registers add 16 fused products into each of two sums, these two, and the result to what was
+    there, once for each 32 numbers of each term: no product is in more than n = 17 + terms·⌈d/32⌉
+    additions. Without them n = terms·32·⌈d/32⌉: one sum takes all. So the sum is off by at most
+    n·2⁻²³ of the sum of the products' magnitudes, which is at most (‖x₀‖ + ‖x₁‖)(‖y₀‖ + ‖y₁‖).
+    Four more are for what is done with a score in float32: it is compared with the difference of
+    another and of twice this bound. Numbers below 2⁻¹²⁶ count as zero, which takes at most that of
+    the other factor, or of a result, for each of d places.
 
     Args:
         left: lengths of the neurons' vectors.
@@ -89,8 +90,7 @@ def bound_split_error(
         d_model: numbers of a vector.
         n_terms: products of pieces.
     """
-    steps = -(-d_model // DEPTH)
-    roundings = (GROUP + 1 + n_terms * steps + 4) * ROUNDING
+    roundings = (count_additions(n_terms, d_model) + 4) * ROUNDING
     sides = [lengths.first + lengths.second for lengths in (left, right)]
     return (
         left.lost * right.whole

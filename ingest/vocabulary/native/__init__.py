@@ -1,9 +1,10 @@
-"""Products in bfloat16 and what is wanted of them, in C, for processors with AMX."""
+"""Products in bfloat16 and what is wanted of them, in C, for processors that have it."""
 
 from ingest.vocabulary.native.kernels import (
     Lists,
     Packed,
     Sums,
+    count_additions,
     is_available,
     pack,
     prepare_library,
@@ -17,6 +18,7 @@ __all__ = [
     "Lists",
     "Packed",
     "Sums",
+    "count_additions",
     "is_available",
     "pack",
     "prepare_library",

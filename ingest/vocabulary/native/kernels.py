@@ -66,11 +66,26 @@ class _Scan(ctypes.Structure):
 
 @cache
 def is_available() -> bool:
-    """Return whether this processor has AMX for bfloat16, and the functions could be compiled."""
+    """Return whether this processor multiplies bfloat16, and the functions could be compiled.
+
+    That is with AMX, or with AVX-512 for bfloat16.
+    """
     try:
         return bool(_LIBRARY.load().is_available())
     except NotCompiledError:
         return False
+
+
+def count_additions(terms: int, d: int) -> int:
+    """Return to how many sums in float32, one after another, a product of two numbers may belong.
+
+    Args:
+        terms: products of pieces.
+        d: numbers of a vector.
+    """
+    function = _LIBRARY.load().count_additions
+    function.argtypes, function.restype = [_Long, _Long], _Long
+    return int(function(terms, -(-d // DEPTH)))
 
 
 @dataclass(frozen=True)
@@ -303,7 +318,7 @@ def _threads() -> int:
 @cache
 def _function(name: str, *types: Any) -> Any:
     """Return a function of the library; each ends with the first row and the one after."""
-    assert is_available(), "the tile registers were not asked for"
+    assert is_available(), "there is no such function for this processor"
     function = getattr(_LIBRARY.load(), name)
     function.argtypes, function.restype = [*types, _Long, _Long], None
     return function

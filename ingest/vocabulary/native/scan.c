@@ -1,9 +1,9 @@
-/* Products of neurons with the vocabulary in bfloat16, by AMX, and what is wanted of them.
+/* Products of neurons with the vocabulary in bfloat16, and what is wanted of them.
 
    Compiled on the user's machine by `ingest.compilation`. A block of 32 neurons x 32 tokens is
-   multiplied into tile registers, whose sums are float32, and looked through before it leaves the
-   first cache: scores that may be among a neuron's largest or smallest go to its lists, powers or
-   exponentials of all of them to its sums. No score is read twice.
+   multiplied, in tile registers (AMX) or in those of AVX-512, whose sums are float32, and looked
+   through before it leaves the first cache: scores that may be among a neuron's largest or smallest
+   go to its lists, powers or exponentials of all of them to its sums. No score is read twice.
 
    Vectors come in pieces: numbers of bfloat16 whose sum is nearly the vector (`split.py`). A
    product of vectors is the sum of the products of pieces but for that of two second ones. */
@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512F__) && \
-    defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__linux__)
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__linux__)
+#define HAS_TILES
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && (defined(HAS_TILES) || defined(__AVX512BF16__))
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum {
     SIDE = 16,           /* rows, and tokens, of a tile register */
@@ -27,12 +29,6 @@ enum {
     BLOCK = 2 * SIDE,    /* neurons, and tokens, of a block */
     POWERS = 4
 };
-
-/* Asks Linux for the tile registers, once a process: 1 where they may be used. */
-int is_available(void) {
-    enum { REQUEST = 0x1023, TILE_DATA = 18 };
-    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
-}
 
 /* --- pieces --------------------------------------------------------------------------- */
 
@@ -265,6 +261,22 @@ typedef struct {
     Sums sums;               /* with null pointers for what is not wanted */
 } Scan;
 
+/* A block's scores: four tiles of float32, by neurons, then by tokens. */
+
+#ifdef HAS_TILES
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Asks Linux for the tile registers, once a process: 1 where they may be used. */
+int is_available(void) {
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+
+/* Of 32 numbers of a vector, 16 are summed into each of two sums, and these to what was there. */
+int64_t count_additions(int64_t terms, int64_t steps) { return SIDE + 1 + terms * steps; }
+
 /* What the tile registers are: eight of 16 rows of 64 bytes. */
 static const struct {
     uint8_t palette, start, reserved[14];
@@ -276,6 +288,9 @@ static const struct {
     .rows = {SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE},
 };
 
+static void prepare_registers(void) { _tile_loadconfig(&TILES); }
+static void release_registers(void) { _tile_release(); }
+
 /* Adds the products of the rows in registers 4 and 5 with the tokens in 6 and 7. */
 static inline void add_products(void) {
     _tile_dpbf16ps(0, 4, 6);
@@ -284,7 +299,7 @@ static inline void add_products(void) {
     _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Multiplies 32 neurons with 32 tokens: four tiles of float32, by neurons, then by tokens.
+/* Multiplies 32 neurons with 32 tokens.
 
    Loading is what takes the time, so every piece is loaded once a step; small products go first. */
 static void multiply(const Scan *scan, int64_t row, int64_t token, float *block) {
@@ -319,6 +334,76 @@ static void multiply(const Scan *scan, int64_t row, int64_t token, float *block)
     _tile_stored(3, block + 3 * SIDE * SIDE, 64);
 }
 
+#else
+
+int is_available(void) { return 1; }
+
+/* Every number's product is added to the one sum of its lane. */
+int64_t count_additions(int64_t terms, int64_t steps) { return terms * steps * DEPTH; }
+
+static void prepare_registers(void) {}
+static void release_registers(void) {}
+
+enum { ROWS = 8 }; /* neurons whose sums with 32 tokens the registers hold */
+
+static inline __m512bh load_pairs(const uint16_t *tokens) {
+    return (__m512bh)_mm512_loadu_si512(tokens);
+}
+
+static inline __m512bh repeat_pair(const uint16_t *numbers) {
+    int32_t pair;
+    memcpy(&pair, numbers, 4);
+    return (__m512bh)_mm512_set1_epi32(pair);
+}
+
+/* Multiplies 8 neurons with 32 tokens: `a` is a row of a tile of neurons, `b` a tile of tokens, and
+   at `next` from it is that of the next 16. */
+static inline __attribute__((always_inline)) void multiply_rows(
+    const Scan *scan, const uint16_t *a, const uint16_t *b, int more_left, int more_right,
+    float *scores) {
+    int64_t next = scan->steps * TILE;
+    __m512 sums[ROWS][2];
+    for (int r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+    for (int64_t at = 0; at < next; at += TILE)
+        for (int pair = 0; pair < SIDE; pair++) {
+            const uint16_t *row = a + at + 2 * pair, *tokens = b + at + DEPTH * pair;
+            __m512bh right[2] = {load_pairs(tokens), load_pairs(tokens + next)}, lost[2];
+            for (int half = 0; half < 2 && more_right; half++)
+                lost[half] = load_pairs(tokens + scan->right.stride + half * next);
+            for (int r = 0; r < ROWS; r++) {
+                __m512bh first = repeat_pair(row + r * DEPTH);
+                for (int half = 0; half < 2; half++) {
+                    if (more_left) {
+                        __m512bh small = repeat_pair(row + scan->left.stride + r * DEPTH);
+                        sums[r][half] = _mm512_dpbf16_ps(sums[r][half], small, right[half]);
+                    }
+                    if (more_right)
+                        sums[r][half] = _mm512_dpbf16_ps(sums[r][half], first, lost[half]);
+                    sums[r][half] = _mm512_dpbf16_ps(sums[r][half], first, right[half]);
+                }
+            }
+        }
+    for (int r = 0; r < ROWS; r++)
+        for (int half = 0; half < 2; half++)
+            _mm512_store_ps(scores + half * SIDE * SIDE + r * SIDE, sums[r][half]);
+}
+
+/* Multiplies 32 neurons with 32 tokens. */
+static void multiply(const Scan *scan, int64_t row, int64_t token, float *block) {
+    int64_t group = scan->steps * TILE;
+    const uint16_t *b = scan->right.tiles + token / SIDE * group;
+    for (int r = 0; r < BLOCK; r += ROWS) {
+        const uint16_t *a = scan->left.tiles + (row + r) / SIDE * group + r % SIDE * DEPTH;
+        float *scores = block + r / SIDE * 2 * SIDE * SIDE + r % SIDE * SIDE;
+        if (scan->left_pieces > 1 && scan->right_pieces > 1) multiply_rows(scan, a, b, 1, 1, scores);
+        else if (scan->left_pieces > 1) multiply_rows(scan, a, b, 1, 0, scores);
+        else if (scan->right_pieces > 1) multiply_rows(scan, a, b, 0, 1, scores);
+        else multiply_rows(scan, a, b, 0, 0, scores);
+    }
+}
+
+#endif
+
 static inline void look(const Scan *scan, int64_t row, int64_t token, const __mmask16 *mask,
                         const __m512 *scores) {
     for (int half = 0; half < 2; half++) {
@@ -340,7 +425,7 @@ static inline void look(const Scan *scan, int64_t row, int64_t token, const __mm
 void scan(const Scan *scan, int64_t first, int64_t end) {
     float block[BLOCK * BLOCK] __attribute__((aligned(64)));
     const Sums *sums = &scan->sums;
-    _tile_loadconfig(&TILES);
+    prepare_registers();
     for (int64_t from = first; from < end; from += scan->rows_at_a_time) {
         int64_t to = from + scan->rows_at_a_time < end ? from + scan->rows_at_a_time : end;
         for (int64_t token = 0; token < scan->tokens; token += BLOCK) {
@@ -364,7 +449,7 @@ void scan(const Scan *scan, int64_t first, int64_t end) {
             }
         }
     }
-    _tile_release();
+    release_registers();
     if (sums->powers) flush(sums->power_lanes, sums->powers, first * POWERS, end * POWERS);
     if (sums->exps) flush(sums->exp_lanes, sums->exps, first * 2, end * 2);
 }

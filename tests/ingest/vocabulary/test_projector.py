@@ -284,7 +284,7 @@ def test_what_is_stored_in_16_bits_is_multiplied_without_loss() -> None:
 @pytest.mark.parametrize("shift", [0.0, 3.0])
 def test_moments_are_those_of_float64(shift: float, precision: Precision, higher: float) -> None:
     if precision not in PRECISIONS:
-        pytest.skip("needs AMX and a compiler")
+        pytest.skip("needs a processor that multiplies bfloat16, and a compiler")
     some = matrices(2 * TILE + 77, 128, 12)
     some.unembed.add_(shift)  # a mean beside which the spread is small
     found = some.project(4, precision).moments[VECTORS.index("out")]

@@ -19,7 +19,9 @@ from ingest.weights.token_rows import TokenRows
 from neurondb.schema.codes import SIDES
 from tests.support.vocabulary_reference import lm_head
 
-needs_amx = pytest.mark.skipif(not is_available(), reason="needs AMX and a compiler")
+needs_bfloat16 = pytest.mark.skipif(
+    not is_available(), reason="needs a processor that multiplies bfloat16, and a compiler"
+)
 FINE = pytest.mark.parametrize("fine", [True, False])
 
 
@@ -51,7 +53,7 @@ def unit(random: torch.Generator, *shape: int) -> Tensor:
 
 
 def all_scores(vectors: Tensor, tokens: Tensor, pieces: tuple[int, int]) -> Tensor:
-    """Every score as tile registers compute it: with endless windows all are candidates."""
+    """Every score as it is computed: with endless windows all are candidates."""
     left, n = Vectors(vectors).packed, len(tokens)
     memory = torch.empty(2 * kernels.count_packed(*tokens.shape), dtype=torch.int16)
     right = kernels.pack(tokens, 2, of_tokens=True, memory=memory)
@@ -63,7 +65,7 @@ def all_scores(vectors: Tensor, tokens: Tensor, pieces: tuple[int, int]) -> Tens
     return torch.empty(len(vectors), n).scatter_(1, ids, lists[0].scores[: len(vectors), :n])
 
 
-@needs_amx
+@needs_bfloat16
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 2**32), st.integers(1, 200), st.sampled_from([1, 2]), st.sampled_from([1, 2]),
@@ -94,7 +96,7 @@ def test_the_error_of_products_of_pieces_is_bounded(
 # --- lists --------------------------------------------------------------------------------
 
 
-@needs_amx
+@needs_bfloat16
 @FINE
 @pytest.mark.parametrize(
     ("n", "n_tokens", "d"),
@@ -129,7 +131,7 @@ def sizes(tokens: Tensor) -> None:
     tokens[1::4] *= 1e3
 
 
-@needs_amx
+@needs_bfloat16
 @FINE
 @pytest.mark.parametrize("change", [near_ties, duplicates, zeros, not_numbers, sizes])
 def test_awkward_tokens(change: Callable[[Tensor], None], fine: bool) -> None:
@@ -141,7 +143,7 @@ def test_awkward_tokens(change: Callable[[Tensor], None], fine: bool) -> None:
     assert_lists_right(vectors, tokens, 16, fine=fine)
 
 
-@needs_amx
+@needs_bfloat16
 def test_too_many_candidates_are_searched_again() -> None:
     random = torch.Generator().manual_seed(1)
     vectors, tokens = unit(random, 3, 16), unit(random, 4000, 16)
@@ -153,7 +155,7 @@ def test_too_many_candidates_are_searched_again() -> None:
 # --- the LM head --------------------------------------------------------------------------
 
 
-@needs_amx
+@needs_bfloat16
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
 def test_the_lm_head_is_that_of_float64(dtype: torch.dtype, scale: float) -> None:
