@@ -41,7 +41,7 @@ class NotCompiledError(Exception):
 
 @dataclass(frozen=True)
 class Library:
-    """A library of one source file."""
+    """A library of one source file, and the headers beside it."""
 
     source: Path
 
@@ -93,7 +93,9 @@ def load_or_build(source: Path) -> ctypes.CDLL:
     """
     command = _compiler()
     cache_key = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
-    name = hashlib.sha256(cache_key + source.read_bytes()).hexdigest()[:16]
+    headers = sorted(source.parent.glob("*.h"))
+    code = b"".join(file.read_bytes() for file in (source, *headers))
+    name = hashlib.sha256(cache_key + code).hexdigest()[:16]
     cached_file = user_cache_path("neurondb") / "compiled" / f"{source.stem}-{name}.so"
     try:
         return ctypes.CDLL(str(cached_file))

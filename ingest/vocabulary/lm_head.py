@@ -121,7 +121,7 @@ def find_split_lm_head_tokens(
     """
     is_zero = (raw_in == 0).all(1, keepdim=True)
     vectors = Vectors(raw_in.masked_fill(is_zero, torch.nan))  # all of its scores would be ties
-    sums = Sums.of_exponentials(vectors.packed.padded)
+    sums = Sums.of_exponentials(vectors.padded)
     scanned = scan_vocabulary(vectors, unembed_raw, min(N_LARGEST, len(unembed_raw)), sums)
     again = scanned.is_overfull.numpy().nonzero()[0]
     others = find_lm_head_tokens(raw_in[again], unembed_raw.rows, sides) if len(again) else {}

@@ -1,4 +1,4 @@
-"""All products of some vectors with a vocabulary in bfloat16: lists without a doubt, and sums."""
+"""All products of some vectors with a vocabulary in pieces: lists without a doubt, and sums."""
 
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -8,8 +8,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.native import Lists, Packed, Sums, pack, reserve, scan, settle, take_largest
-from ingest.vocabulary.native.kernels import count_packed
+from ingest.vocabulary.native import (
+    Lists,
+    Packed,
+    PiecesOf,
+    Sums,
+    pack,
+    prefers_bytes,
+    reserve,
+    scan,
+    settle,
+    take_largest,
+)
+from ingest.vocabulary.native.kernels import count_packed, pad
 from ingest.vocabulary.products import Operand, multiply_tiles
 from ingest.vocabulary.split import (
     DECIMALS,
@@ -27,9 +38,12 @@ TOKENS: Final = 2048
 LONGEST: Final = 1024
 """Longer lists than this are not looked for among candidates."""
 
+WIDEST: Final = 2.0
+"""Pieces of bytes are not for vectors whose error may be so many times that of coarse products."""
+
 
 class Vocabulary:
-    """A vocabulary as the right of products in bfloat16.
+    """A vocabulary as the right of products of pieces.
 
     Args:
         rows: the tokens, of float32 or of 16 bits.
@@ -39,16 +53,29 @@ class Vocabulary:
     def __init__(self, rows: Float[Tensor, "tokens d_model"], *, fine: bool) -> None:
         self.rows = rows
         self.fine = fine
-        lengths = measure_lengths(rows, 1).largest
-        self.pieces = 2 if fine and lengths.lost > 0 else 1
-        self.lengths = lengths if self.pieces == 1 else measure_lengths(rows, 2).largest
+        self.pieces = 2 if fine and self.coarse.lost > 0 else 1
+
+    @cached_property
+    def coarse(self) -> Lengths:
+        """The largest lengths of the tokens as one piece of bfloat16."""
+        return measure_lengths(self.rows, 1).largest
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """The largest lengths of the tokens as so many pieces of bfloat16 as are multiplied."""
+        return self.coarse if self.pieces == 1 else measure_lengths(self.rows, 2).largest
+
+    @cached_property
+    def lengths_in_bytes(self) -> Lengths:
+        """The largest lengths of the tokens as pieces of bytes."""
+        return measure_lengths(self.rows, 2, PiecesOf.BYTES).largest
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 class Vectors:
-    """Vectors as the left of products in bfloat16.
+    """Vectors as the left of products of pieces.
 
     Args:
         rows: the vectors, of float32.
@@ -56,24 +83,73 @@ class Vectors:
 
     def __init__(self, rows: Float[Tensor, "rows d_model"]) -> None:
         self.rows = rows
+        self._packed: dict[PiecesOf, Packed] = {}
+
+    @property
+    def padded(self) -> int:
+        """Vectors with those of zeros that are packed with them."""
+        return pad(len(self.rows))
+
+    def pack(self, pieces_of: PiecesOf) -> Packed:
+        """Return both pieces of the vectors."""
+        if pieces_of not in self._packed:
+            n, d_model = self.rows.shape
+            memory = reserve(2 * count_packed(n, d_model, pieces_of))
+            packed = pack(self.rows, 2, pieces_of, of_tokens=False, memory=memory)
+            self._packed[pieces_of] = packed
+        return self._packed[pieces_of]
 
     @cached_property
-    def packed(self) -> Packed:
-        """Both pieces of the vectors."""
-        memory = reserve(2 * count_packed(*self.rows.shape))
-        return pack(self.rows, 2, of_tokens=False, memory=memory)
+    def coarse(self) -> Lengths:
+        """The lengths of the vectors as one piece of bfloat16."""
+        return measure_lengths(self.rows, 1)
 
     @cached_property
-    def _lengths(self) -> list[Lengths]:
-        return [measure_lengths(self.rows, pieces) for pieces in (1, 2)]
+    def fine(self) -> Lengths:
+        """The lengths of the vectors as two pieces of bfloat16."""
+        return measure_lengths(self.rows, 2)
 
-    def lengths(self, pieces: int) -> Lengths:
-        """Return the lengths of the vectors as so many pieces."""
-        return self._lengths[pieces - 1]
+    @cached_property
+    def in_bytes(self) -> Lengths:
+        """The lengths of the vectors as pieces of bytes."""
+        return measure_lengths(self.rows, 2, PiecesOf.BYTES)
 
     def count_pieces(self, *, fine: bool) -> int:
         """Return how many pieces products take: one is enough where the second are zero."""
-        return 2 if fine and bool((self.lengths(1).lost > 0).any()) else 1
+        return 2 if fine and bool((self.coarse.lost > 0).any()) else 1
+
+
+class Way(NamedTuple):
+    """How vectors and tokens are multiplied.
+
+    Attributes:
+        pieces_of: what their pieces are.
+        pieces: how many of the vectors and of the tokens are multiplied, all but two second ones.
+        error: how far each vector's products may be off.
+    """
+
+    pieces_of: PiecesOf
+    pieces: tuple[int, int]
+    error: Float[Tensor, " rows"]
+
+
+def choose_way(vectors: Vectors, vocabulary: Vocabulary) -> Way:
+    """Return how to multiply: what takes more than one product of bfloat16 is faster in bytes.
+
+    Bytes are not for vectors and tokens of which a few numbers are far larger than all others.
+    """
+    d_model = vectors.rows.shape[1]
+    pieces = vectors.count_pieces(fine=vocabulary.fine), vocabulary.pieces
+    terms = list_terms(*pieces)
+    if len(terms) > 1 and prefers_bytes():
+        both = vectors.in_bytes, vocabulary.lengths_in_bytes
+        error = bound_split_error(*both, d_model, len(list_terms(2, 2)), PiecesOf.BYTES)
+        coarse = bound_split_error(vectors.coarse, vocabulary.coarse, d_model, 1)
+        if not (error > WIDEST * coarse).any():
+            return Way(PiecesOf.BYTES, (2, 2), error)
+    left = vectors.coarse if pieces[0] == 1 else vectors.fine
+    error = bound_split_error(left, vocabulary.lengths, d_model, len(terms))
+    return Way(PiecesOf.HALVES, pieces, error)
 
 
 class Scanned(NamedTuple):
@@ -124,24 +200,22 @@ def scan_vocabulary(vectors: Vectors, vocabulary: Vocabulary, k: int, sums: Sums
         k: the length of the lists.
         sums: of nothing yet; with a row for every packed vector.
     """
-    pieces = vectors.count_pieces(fine=vocabulary.fine), vocabulary.pieces
-    n_terms = len(list_terms(*pieces))
-    d_model = vectors.rows.shape[1]
-    error = bound_split_error(vectors.lengths(pieces[0]), vocabulary.lengths, d_model, n_terms)
-    window = compute_window(error)
-    padded = pad_rows(window, vectors)
+    way = choose_way(vectors, vocabulary)
+    padded = pad_rows(compute_window(way.error), vectors)
     lists = (Lists.empty(padded, k, 8 * k + 128), Lists.empty(padded, k, 8 * k + 128))
-    memory = reserve(vocabulary.pieces * count_packed(min(TOKENS, len(vocabulary)), d_model))
+    left, at_a_time = vectors.pack(way.pieces_of), min(TOKENS, len(vocabulary))
+    n_pieces = way.pieces[1]
+    memory = reserve(n_pieces * count_packed(at_a_time, vectors.rows.shape[1], way.pieces_of))
     for start in range(0, len(vocabulary), TOKENS):
         tokens = vocabulary.rows[start : start + TOKENS]
-        right = pack(tokens, vocabulary.pieces, of_tokens=True, memory=memory)
-        scan(vectors.packed, right, start, pieces, lists, sums)
+        right = pack(tokens, n_pieces, way.pieces_of, of_tokens=True, memory=memory)
+        scan(left, right, start, way.pieces, lists, sums)
     return Scanned(vectors, vocabulary, lists, sums)
 
 
 def pad_rows(values: Float[Tensor, " rows"], vectors: Vectors) -> Float[Tensor, " padded"]:
     """Return a number for every packed vector, zeros at the end."""
-    return torch.nn.functional.pad(values, (0, vectors.packed.padded - len(values)))
+    return torch.nn.functional.pad(values, (0, vectors.padded - len(values)))
 
 
 def _search(vectors: Tensor, tokens: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,14 @@
-"""Products in bfloat16 and what is wanted of them, in C, for processors that have it."""
+"""Products in bfloat16 or in bytes, and what is wanted of them, in C for processors with those."""
 
 from ingest.vocabulary.native.kernels import (
     Lists,
     Packed,
+    PiecesOf,
     Sums,
     count_additions,
     is_available,
     pack,
+    prefers_bytes,
     prepare_library,
     reserve,
     scan,
@@ -17,10 +19,12 @@ from ingest.vocabulary.native.kernels import (
 __all__ = [
     "Lists",
     "Packed",
+    "PiecesOf",
     "Sums",
     "count_additions",
     "is_available",
     "pack",
+    "prefers_bytes",
     "prepare_library",
     "reserve",
     "scan",

@@ -4,6 +4,7 @@ import ctypes
 import mmap
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,9 @@ from ingest.compilation import Library, NotCompiledError, share_out
 BLOCK: Final = 32
 """Rows, and tokens, that are multiplied at a time."""
 GROUP: Final = 16
-"""Rows of a tile register."""
-DEPTH: Final = 32
-"""Numbers of a row that a tile register holds."""
+"""Rows of a tile."""
+WIDTH: Final = 64
+"""Bytes of a row that a tile holds."""
 CACHE: Final = 3 * 2**18
 """Bytes of packed rows that stay in the second cache while tokens pass by."""
 LARGE_PAGE: Final = 2**21
@@ -34,8 +35,19 @@ prepare_library = _LIBRARY.prepare
 _Pointer, _Long, _Int = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
+class PiecesOf(Enum):
+    """What the pieces of vectors are: numbers of bfloat16, or integers of a byte."""
+
+    HALVES = 2
+    BYTES = 1
+
+    def count_bytes(self, d: int) -> int:
+        """Return how many bytes a piece of d numbers takes, zeros at the end included."""
+        return -(-d * self.value // WIDTH) * WIDTH
+
+
 class _Packed(ctypes.Structure):
-    _fields_ = [("tiles", _Pointer), ("stride", _Long)]
+    _fields_ = [("tiles", _Pointer), ("stride", _Long), ("units", _Pointer), ("totals", _Pointer)]
 
 
 class _List(ctypes.Structure):
@@ -56,8 +68,8 @@ class _Scan(ctypes.Structure):
     _fields_ = [
         ("left", _Packed),
         ("right", _Packed),
-        *((n, _Long) for n in ("steps", "tokens", "first_id", "rows_at_a_time")),
-        *((n, _Long) for n in ("left_pieces", "right_pieces")),
+        *((n, _Long) for n in ("steps", "left_pieces", "right_pieces")),
+        *((n, _Long) for n in ("tokens", "first_id", "rows_at_a_time")),
         ("largest", _List),
         ("smallest", _List),
         ("sums", _Sums),
@@ -76,91 +88,126 @@ def is_available() -> bool:
         return False
 
 
+def prefers_bytes() -> bool:
+    """Return whether products of 16 bits are faster in pieces of bytes than of bfloat16."""
+    return is_available() and bool(_LIBRARY.load().prefers_bytes())
+
+
 def count_additions(terms: int, d: int) -> int:
     """Return to how many sums in float32, one after another, a product of two numbers may belong.
 
     Args:
-        terms: products of pieces.
+        terms: products of pieces of bfloat16.
         d: numbers of a vector.
     """
     function = _LIBRARY.load().count_additions
     function.argtypes, function.restype = [_Long, _Long], _Long
-    return int(function(terms, -(-d // DEPTH)))
+    return int(function(terms, PiecesOf.HALVES.count_bytes(d) // WIDTH))
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows as tile registers take them: pieces of bfloat16, which `ingest.vocabulary.split` makes.
+    """Rows in pieces, which `ingest.vocabulary.split` describes, as the library multiplies them.
 
     Attributes:
-        tiles: bits of bfloat16, of each piece.
+        tiles: numbers of each piece, as bytes.
         n: rows; with zeros they are a multiple of BLOCK.
         d: numbers of a row.
+        pieces_of: what the pieces are.
+        units: of pieces of bytes, what a row's integers are multiples of.
+        totals: and the sums of a row's first pieces, and of its second ones.
     """
 
-    tiles: Int[Tensor, "pieces numbers"]
+    tiles: Int[Tensor, "pieces bytes"]
     n: int
     d: int
+    pieces_of: PiecesOf
+    units: Float[Tensor, " padded"] | None = None
+    totals: Int[Tensor, "padded 2"] | None = None
+
+    @classmethod
+    def empty(
+        cls, n: int, d: int, pieces: int, pieces_of: PiecesOf, memory: Int[Tensor, " bytes"]
+    ) -> "Packed":
+        """Return room for n rows in some memory, of `count_packed` bytes a piece or more."""
+        size, padded = count_packed(n, d, pieces_of), pad(n)
+        tiles = memory[: pieces * size].view(pieces, size)
+        if pieces_of is PiecesOf.HALVES:
+            return cls(tiles, n, d, pieces_of)
+        totals = torch.zeros(padded, 2, dtype=torch.int32)
+        return cls(tiles, n, d, pieces_of, torch.empty(padded), totals)
 
     @property
     def padded(self) -> int:
         """Rows with those of zeros."""
-        return -(-self.n // BLOCK) * BLOCK
+        return pad(self.n)
 
     @property
     def steps(self) -> int:
-        """Tile registers that a group of rows takes."""
-        return -(-self.d // DEPTH)
+        """Tiles that a group of rows takes."""
+        return self.pieces_of.count_bytes(self.d) // WIDTH
 
     def count_at_a_time(self, pieces: int) -> int:
         """Return of how many rows the second cache holds so many pieces."""
-        row = self.steps * DEPTH * 2 * pieces
+        row = self.steps * WIDTH * pieces
         return max(1, CACHE // (row * BLOCK)) * BLOCK
 
     @property
-    def pointer(self) -> _Packed:
+    def pointers(self) -> _Packed:
         """The rows as the library takes them."""
-        return _Packed(self.tiles.data_ptr(), self.tiles.stride(0))
+        about = (None if t is None else t.data_ptr() for t in (self.units, self.totals))
+        return _Packed(self.tiles.data_ptr(), self.tiles.stride(0), *about)
 
 
 def pack(
-    rows: Float[Tensor, "rows d_model"], pieces: int, *, of_tokens: bool, memory: Tensor
+    rows: Float[Tensor, "rows d_model"],
+    pieces: int,
+    pieces_of: PiecesOf = PiecesOf.HALVES,
+    *,
+    of_tokens: bool,
+    memory: Int[Tensor, " bytes"],
 ) -> Packed:
-    """Split rows into pieces of bfloat16 and pack them as the left or the right of a product.
+    """Split rows into pieces and pack them as the left or the right of a product.
 
     Args:
         rows: vectors; what is not of float32 is converted.
-        pieces: 1 or 2.
+        pieces: 1 or 2; of bytes it is 2.
+        pieces_of: what the pieces are.
         of_tokens: whether they are the right of the product.
-        memory: of 16-bit integers, for `count_packed` numbers or more.
+        memory: for `count_packed` bytes a piece, or more.
     """
     rows = rows.float().contiguous()
     n, d = rows.shape
-    size = count_packed(n, d)
-    packed = Packed(memory[: pieces * size].view(pieces, size), n, d)
-    function = _function("pack", _Pointer, _Long, _Long, _Int, _Int, _Pointer, _Long)
-    arguments = (rows.data_ptr(), n, d, pieces, int(of_tokens), packed.tiles.data_ptr(), size)
+    packed = Packed.empty(n, d, pieces, pieces_of, memory)
+    function = _function("pack", _Pointer, _Long, _Long, _Int, _Int, _Pointer)
+    pointers = packed.pointers
+    arguments = (rows.data_ptr(), n, d, pieces, int(of_tokens), ctypes.addressof(pointers))
     share_out(lambda *part: function(*arguments, *part), packed.padded // GROUP, 1, _threads())
     return packed
 
 
-def count_packed(n: int, d: int) -> int:
-    """Return how many numbers one piece of n packed rows takes."""
-    return -(-n // BLOCK) * BLOCK * -(-d // DEPTH) * DEPTH
+def pad(n: int) -> int:
+    """Return how many rows n are with those of zeros."""
+    return -(-n // BLOCK) * BLOCK
+
+
+def count_packed(n: int, d: int, pieces_of: PiecesOf = PiecesOf.HALVES) -> int:
+    """Return how many bytes one piece of n packed rows takes."""
+    return pad(n) * pieces_of.count_bytes(d)
 
 
 def reserve(count: int) -> Int[Tensor, " count"]:
-    """Return memory for packed rows, on large pages where the system has any.
+    """Return so many bytes for packed rows, on large pages where the system has any.
 
     A product reads megabytes over and over: small pages are more than the processor has in mind.
     """
-    size = -(-2 * count // LARGE_PAGE) * LARGE_PAGE
+    size = -(-count // LARGE_PAGE) * LARGE_PAGE
     if size <= LARGE_PAGE:
-        return torch.empty(count, dtype=torch.int16)
+        return torch.empty(count, dtype=torch.uint8)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):  # a system without large pages
         memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=torch.int16, count=count)
+    return torch.frombuffer(memory, dtype=torch.uint8, count=count)
 
 
 @dataclass(frozen=True)
@@ -261,8 +308,8 @@ def scan(
     ]
     tensors = (sums.centre, lanes[0], sums.powers, sums.shift, lanes[1], sums.exponentials)
     whole = _Scan(
-        *(left.pointer, right.pointer, left.steps, right.n, first_id),
-        *(left.count_at_a_time(pieces[0]), *pieces),
+        *(left.pointers, right.pointers, left.steps, *pieces),
+        *(right.n, first_id, left.count_at_a_time(pieces[0])),
         *(of.pointers for of in lists),
         _Sums(*(None if t is None else t.data_ptr() for t in tensors)),
     )

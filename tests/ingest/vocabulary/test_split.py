@@ -12,8 +12,8 @@ from torch import Tensor
 from ingest.compilation import NotCompiledError
 from ingest.vocabulary import Precision, native, products
 from ingest.vocabulary.lm_head import LmHead
-from ingest.vocabulary.native import Sums, is_available, kernels
-from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, scan_vocabulary
+from ingest.vocabulary.native import PiecesOf, Sums, is_available, kernels
+from ingest.vocabulary.scan import Scanned, Vectors, Vocabulary, choose_way, scan_vocabulary
 from ingest.vocabulary.split import bound_split_error, list_terms, measure_lengths
 from ingest.weights.token_rows import TokenRows
 from neurondb.schema.codes import SIDES
@@ -41,7 +41,7 @@ def assert_lists_right(vectors: Tensor, tokens: Tensor, k: int, *, fine: bool) -
         best = np.argsort(-signed, axis=1, kind="stable")[:, :k]
         chosen = np.take_along_axis(signed, best, axis=1)
         np.testing.assert_array_equal(ids, np.where(np.isfinite(chosen), best, -1))
-        np.testing.assert_allclose(sign * scores, chosen, rtol=0, atol=1.5e-12)
+        np.testing.assert_allclose(sign * scores, chosen, rtol=1e-15, atol=1.5e-12)
     return scanned
 
 
@@ -52,11 +52,13 @@ def unit(random: torch.Generator, *shape: int) -> Tensor:
 # --- the bound ----------------------------------------------------------------------------
 
 
-def all_scores(vectors: Tensor, tokens: Tensor, pieces: tuple[int, int]) -> Tensor:
+def all_scores(
+    vectors: Tensor, tokens: Tensor, pieces: tuple[int, int], pieces_of: PiecesOf
+) -> Tensor:
     """Every score as it is computed: with endless windows all are candidates."""
-    left, n = Vectors(vectors).packed, len(tokens)
-    memory = torch.empty(2 * kernels.count_packed(*tokens.shape), dtype=torch.int16)
-    right = kernels.pack(tokens, 2, of_tokens=True, memory=memory)
+    left, n = Vectors(vectors).pack(pieces_of), len(tokens)
+    memory = kernels.reserve(2 * kernels.count_packed(n, tokens.shape[1], pieces_of))
+    right = kernels.pack(tokens, 2, pieces_of, of_tokens=True, memory=memory)
     endless = torch.full((left.padded,), torch.inf)
     lists = kernels.Lists.empty(endless, 1, n + 64), kernels.Lists.empty(endless, 1, n + 64)
     kernels.scan(left, right, 0, pieces, lists, Sums())
@@ -65,15 +67,22 @@ def all_scores(vectors: Tensor, tokens: Tensor, pieces: tuple[int, int]) -> Tens
     return torch.empty(len(vectors), n).scatter_(1, ids, lists[0].scores[: len(vectors), :n])
 
 
+WAYS = [
+    *((PiecesOf.HALVES, (left, right)) for left in (1, 2) for right in (1, 2)),
+    (PiecesOf.BYTES, (2, 2)),
+]
+
+
 @needs_bfloat16
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(1, 200), st.sampled_from([1, 2]), st.sampled_from([1, 2]),
-    st.sampled_from(["any", "positive", "half a step"]), st.floats(-12, 12),
+    st.integers(0, 2**32), st.integers(1, 200), st.sampled_from(WAYS),
+    st.sampled_from(["any", "positive", "half a step", "one is large"]), st.integers(-40, 40),
 )  # fmt: skip
 def test_the_error_of_products_of_pieces_is_bounded(
-    seed: int, d_model: int, left: int, right: int, kind: str, scale: float
+    seed: int, d_model: int, way: tuple[PiecesOf, tuple[int, int]], kind: str, exponent: int
 ) -> None:
+    pieces_of, pieces = way
     random = torch.Generator().manual_seed(seed)
     vectors, tokens = torch.randn(2, 40, d_model, generator=random)
     if kind == "positive":  # sums that nothing cancels
@@ -81,16 +90,51 @@ def test_the_error_of_products_of_pieces_is_bounded(
     elif kind == "half a step":  # all that rounding to bfloat16 can lose, to one side
         vectors = torch.full_like(vectors, 1 + 2.0**-8 - 2.0**-20)
         tokens = torch.full_like(tokens, 1 + 2.0**-8 - 2.0**-20)
-    tokens = tokens * 10**scale
-    terms = list_terms(left, right)
-    off = (
-        all_scores(vectors, tokens, (left, right)).double() - vectors.double() @ tokens.double().T
-    ).abs()
-    lengths = measure_lengths(vectors, left), measure_lengths(tokens, right).largest
-    bound = bound_split_error(*lengths, d_model, len(terms))
+    elif kind == "one is large":
+        vectors[:, 0] *= 1000
+        tokens[:, -1] *= 1000
+    tokens = tokens * 2.0**exponent
+    terms = list_terms(*pieces)
+    exact = vectors.double() @ tokens.double().T
+    off = (all_scores(vectors, tokens, pieces, pieces_of).double() - exact).abs()
+    left, right = (
+        measure_lengths(rows, n, pieces_of)
+        for rows, n in zip((vectors, tokens), pieces, strict=True)
+    )
+    bound = bound_split_error(left, right.largest, d_model, len(terms), pieces_of)
     assert (off.amax(1) <= bound).all()
     if kind == "half a step" and len(terms) == 1:
         assert (off.amax(1) > bound / 2).all()  # it is nearly as bad as the bound says
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("size", [1e-45, 1e-31, 1e-30, 1e30])
+def test_bytes_of_tiny_and_of_huge_numbers(size: float) -> None:
+    random = torch.Generator().manual_seed(4)
+    vectors, tokens = torch.randn(2, 5, 70, generator=random)
+    tokens *= size
+    scores = all_scores(vectors, tokens, (2, 2), PiecesOf.BYTES)
+    lengths = (
+        measure_lengths(vectors, 2, PiecesOf.BYTES),
+        measure_lengths(tokens, 2, PiecesOf.BYTES),
+    )
+    bound = bound_split_error(lengths[0], lengths[1].largest, 70, 3, PiecesOf.BYTES)
+    off = (scores.double() - vectors.double() @ tokens.double().T).abs()
+    assert (off.amax(1) <= bound).all()
+
+
+@pytest.mark.parametrize(("large", "expected"), [(1.0, PiecesOf.BYTES), (300.0, PiecesOf.HALVES)])
+def test_vectors_of_a_few_large_numbers_are_not_for_bytes(
+    large: float, expected: PiecesOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.vocabulary.scan.prefers_bytes", lambda: True)
+    monkeypatch.setattr("ingest.vocabulary.split.count_additions", lambda terms, d: terms * d)
+    random = torch.Generator().manual_seed(5)
+    vectors, tokens = torch.randn(2, 50, 2048, generator=random)
+    vectors[7, 3] *= large
+    tokens[9, 5] *= large
+    assert choose_way(Vectors(vectors), Vocabulary(tokens, fine=True)).pieces_of is expected
+    assert choose_way(Vectors(vectors), Vocabulary(tokens, fine=False)).pieces == (1, 1)
 
 
 # --- lists --------------------------------------------------------------------------------
@@ -126,6 +170,11 @@ def not_numbers(tokens: Tensor) -> None:
     tokens[7, 3] = torch.nan
 
 
+def few_numbers(tokens: Tensor) -> None:
+    """Vectors that are too uneven for bytes."""
+    tokens[:, 3] *= 1e4
+
+
 def sizes(tokens: Tensor) -> None:
     tokens[::2] *= 1e-12
     tokens[1::4] *= 1e3
@@ -133,7 +182,7 @@ def sizes(tokens: Tensor) -> None:
 
 @needs_bfloat16
 @FINE
-@pytest.mark.parametrize("change", [near_ties, duplicates, zeros, not_numbers, sizes])
+@pytest.mark.parametrize("change", [near_ties, duplicates, zeros, not_numbers, few_numbers, sizes])
 def test_awkward_tokens(change: Callable[[Tensor], None], fine: bool) -> None:
     random = torch.Generator().manual_seed(3)
     vectors, tokens = unit(random, 20, 48), unit(random, 3000, 48)
