@@ -200,8 +200,8 @@ class _Storing:
             if name == "example":
                 given.sort(key=lambda one: -abs(one.value))
             kept = _keep_first(given)
-            if len(given) > len(kept):
-                self._report.left_out[_BEYOND] += len(given) - len(kept)
+            weaker = facts.n_weaker if name == "example" else 0
+            self._report.left_out[_BEYOND] += len(given) - len(kept) + weaker
             self._replace(name, table, neuron_id, code, kept)
 
     def _replace(
