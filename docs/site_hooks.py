@@ -23,6 +23,8 @@ AROUND: Final = {
     "benchmarks/RESULTS.md": "benchmarks.md",
 }
 """Page of the repository → its name in the site."""
+HOME_TITLE: Final = "A database of language-model neurons"
+"""What a browser's tab says of the home page, before the name of the site."""
 _OF_SITE: Final = {name: page for page, name in AROUND.items()}
 _BLOCKS: Final = re.compile(r"(^```.*?^```|^    .*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)(?=[)#])")
@@ -41,6 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn the links of a page, which name files of the repository, into those of the site."""
+    if page.file.src_uri == "index.md":  # whose heading is the site's own name
+        page.meta["title"] = HOME_TITLE
     return turn_links(markdown, page.file.src_uri)
 
 

@@ -99,6 +99,16 @@ class Experts:
         width = self.width if expert < self.n_routed else self.shared_width
         return expert * self.width + neuron if 0 <= neuron < width else None
 
+    def describe(self) -> str:
+        """Return in words what a layer is divided into, and which layers are not."""
+        words = f"{self.n_routed:,} experts of {self.width:,} neurons, {self.per_token:,} a token"
+        if self.shared_width:
+            words += f", and a shared one of {self.shared_width:,}"
+        if self.dense_layers:
+            dense = ", ".join(map(str, self.dense_layers))
+            words += f"; undivided, of {self.dense_width:,} neurons: {dense}"
+        return words
+
     def encode_dense_layers(self) -> str:
         """Return the dense layers as the table `models` has them: a JSON list."""
         return json.dumps(list(self.dense_layers))

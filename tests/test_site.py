@@ -1,6 +1,7 @@
 """The documentation builds without a warning, and needs nothing from elsewhere to be read."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,6 +16,7 @@ import pytest
 pytest.importorskip("mkdocs", reason="the extra docs is not installed")
 from docs.python_reference import write_docstring
 from docs.site_hooks import AROUND, find_targets, is_copied, turn_links
+from tests.support.browser import chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -99,6 +101,35 @@ def test_links_and_their_anchors_lead_somewhere(site: Path) -> None:
             if not target.exists() or (parts.fragment and unquote(parts.fragment) not in names):
                 dead.append((page.name, address))
     assert dead == []
+
+
+def test_no_page_is_called_as_the_site_twice(site: Path) -> None:
+    titles = [
+        re.findall("<title>(.*?)</title>", page.read_text("utf-8"))[0] for page in pages(site)
+    ]
+    assert "A database of language-model neurons - NeuronDB" in titles
+    assert all(title.count("NeuronDB") == 1 for title in titles)
+
+
+def test_search_finds_pages_that_are_opened_from_a_disk(site: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    executable = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        tab = browser.new_page()
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto((site / "commands" / "import.html").as_uri())
+        box = tab.get_by_role("textbox", name="Search")
+        box.focus()
+        box.press_sequentially("keep and send")
+        found = tab.locator(".md-search-result__link", has_text="Tutorial").first
+        expect(found).to_be_attached()
+        found.evaluate("(link) => link.click()")
+        expect(tab).to_have_title("Tutorial - NeuronDB")
+        browser.close()
+    assert errors == []
 
 
 # --- the links of pages -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    from altair import TopLevelMixin
 
 _SHOWN: Final = 10
 """Rows that a result shows of itself."""
@@ -159,6 +160,25 @@ class Result:
                 for name, values in zip(self.columns, columns, strict=True)
             }
         )
+
+    def plot(self, x: str, y: str | None = None, color: str | None = None) -> "TopLevelMixin":
+        """Return the rows as an Altair chart: two columns as points, or one counted.
+
+        `db.find("freq>0").plot("freq", "in_out", color="class")` shows itself in a notebook.
+
+        Args:
+            x: The column to the right.
+            y: The column upwards; None counts the rows with each value of x.
+            color: The column that colours them; classes have their own colours.
+
+        Raises:
+            MissingExtraError: when the extra `site` is not installed.
+            UsageError: when the rows have no such column.
+        """
+        with name_missing_extras():
+            from neurondb.figures.rows_chart import draw_rows
+
+        return draw_rows(self.columns, self, x, y, color)
 
     def _repr_html_(self) -> str:
         from neurondb.documents.notebook import write_rows

@@ -110,7 +110,7 @@ def _describe_model(studies: Sequence[CaseStudy]) -> str:
     kind = "gated" if model.gated else "ungated"
     facts = [
         f"{model.architecture}, {model.activation}, {kind}",
-        f"{model.n_layers} layers of {model.d_mlp:,} neurons",
+        model.describe_layers(),
         *([f"{model.d_model:,} dimensions, {model.n_tokens:,} tokens"] if model.d_model else []),
     ]
     if identity.quantisation is not None:

@@ -131,8 +131,7 @@ def import_weight_analysis(location: str | None, file: Path, request: ModelReque
     report.no_place.update(beside)
     n_layers, d_mlp = analysis.cosines["in_out"].shape
     with open_target(location) as connection:
-        model, report.created = find_or_make_model(connection, request, n_layers, d_mlp)
-        report.model = model.name
+        model = find_or_make_model(connection, request, (n_layers, d_mlp), report, whole=True)
         _refuse_unfit(model, analysis, file)
         writer = StepWriter(connection, find_stored_model(connection, model.model_id))
         for layer in range(n_layers):

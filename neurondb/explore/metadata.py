@@ -87,7 +87,19 @@ def format_yaml() -> str:
     return f"# Made by neurondb.explore.metadata; a test keeps it up to date.\n{text}"
 
 
-_TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "neuron": "INTEGER", "number": "REAL"}
+_TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "number": "REAL"}
+
+_NEURON: Final = """CASE WHEN {given} LIKE '%.%' THEN COALESCE((
+    SELECT expert_place.neuron FROM named_neurons expert_place
+    JOIN models of_expert ON of_expert.model_id = expert_place.model_id
+    WHERE of_expert.name = :model AND expert_place.layer = CAST(:layer AS INTEGER)
+      AND expert_place.expert = CAST({given} AS INTEGER)
+      AND expert_place.expert || '.' || expert_place.expert_neuron = {given}), 2147483647)
+    ELSE CAST({given} AS INTEGER) END"""
+"""A neuron of a mixture is found by its number in the layer, or by EXPERT.NUMBER.
+
+Where there is none the number is one that no layer has, for NULL would stand for every neuron.
+"""
 
 _CLASS: Final = "(SELECT rw.name FROM rw_classes rw WHERE {given} IN (rw.name, rw.io_name))"
 """A class is found by either of its two names."""
@@ -117,6 +129,8 @@ def convert_parameters(query: NamedQuery) -> str:
 
 def _wrap_parameter(parameter: Parameter) -> str:
     sql = f"NULLIF(:{parameter.name}, '')"
+    if parameter.kind == "neuron":
+        return _NEURON.format(given=sql)
     if parameter.kind in _TYPES:
         sql = f"CAST({sql} AS {_TYPES[parameter.kind]})"
     if parameter.default is not None:

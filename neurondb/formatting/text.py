@@ -113,6 +113,16 @@ def format_ingest_command(name: str, source: str, *stages: str) -> str:
     )
 
 
+def quote_expression(text: str) -> str:
+    """Return an expression of `find` as a shell takes it: within double quotes where it has single.
+
+    `shlex.quote` writes every single quote as five signs, which nobody can read or change.
+    """
+    if "'" in text and not set(text) & set('"$`\\!\n'):
+        return f'"{text}"'
+    return shlex.quote(text)
+
+
 def _cut_to_cells(visible: str, cells: int) -> str:
     used = 0
     for place, character in enumerate(visible):

@@ -27,6 +27,9 @@ _STATISTICS: Final = {"avg": "mean", "min": "min", "max": "max"}
 _ROUNDING: Final = 0.005
 """Half of the last digit of a statistic of the page."""
 _TOO_FEW: Final = "not compared: extremes of fewer than 10 million tokens are not those of 20"
+_UNCOUNTED: Final = (
+    "not compared: of how many tokens these extremes are is not known; an import's --tokens says it"
+)
 _PEAKS_COMPARED: Final = slice(1, None)
 """The first peak of a list is the case's extreme, which is compared already."""
 
@@ -96,7 +99,7 @@ def _compare_activation(
     relative = 0.0 if texts is None else texts.relative if is_mean else texts.extreme
     note = ""
     if relative is None:
-        ours, relative, note = None, 0.0, _TOO_FEW
+        ours, relative, note = None, 0.0, _TOO_FEW if texts and texts.n_tokens else _UNCOUNTED
     tolerance = _ROUNDING + relative * abs(value)
     return compare_within(CASE_GROUP, item, value, ours, tolerance, source, note=note)
 

@@ -44,7 +44,7 @@ class Texts(NamedTuple):
 
     Attributes:
         name: the dataset's name.
-        n_tokens: how many tokens of it were counted.
+        n_tokens: how many tokens of it were counted; 0 where that is not known.
         frequency: of a mean frequency.
         correlation: of a correlation over a layer's neurons.
         neuron: of one neuron's share p of tokens, in units of √(p(1 − p)).

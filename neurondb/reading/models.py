@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UnknownNameError
 from neurondb.experts import Experts, decode_experts
+from neurondb.formatting.numbers import format_count
 from neurondb.neurons import NeuronPlace
 from neurondb.schema import tables
 
@@ -115,6 +116,12 @@ class Model:
             self.dense_layers,
             self.d_dense,
         )
+
+    def describe_layers(self) -> str:
+        """Return how many layers it has, and of what, in words."""
+        layers = format_count(self.n_layers, "layer")
+        experts = self.experts
+        return f"{layers} of {f'{self.d_mlp:,} neurons' if experts is None else experts.describe()}"
 
     def count_neurons(self, layer: int) -> int:
         """Return how many neurons a layer has."""

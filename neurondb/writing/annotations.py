@@ -40,7 +40,9 @@ REQUIRED: Final = ("source", "key", "value")
 
 @dataclass(frozen=True)
 class NewAnnotation:
-    """An annotation to be stored; every text in it is stripped.
+    r"""An annotation to be stored; every text in it is stripped, and its lines end in `\n`.
+
+    Browsers send the lines of a form with `\r\n`.
 
     Raises:
         UsageError: when a field that has to be there is empty, or one is too long.
@@ -55,7 +57,7 @@ class NewAnnotation:
     def __post_init__(self) -> None:
         """Strip and check."""
         for field, longest in LONGEST.items():
-            text = str(getattr(self, field)).strip()
+            text = "\n".join(str(getattr(self, field)).split("\r\n")).strip()
             if field == "value" and self.key == LIST_KEY:
                 text, longest = normalise_list_name(text), LONGEST_LIST_NAME
             object.__setattr__(self, field, text)

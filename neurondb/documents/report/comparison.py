@@ -78,13 +78,18 @@ _FACTS: Final[dict[str, Callable[[Subject], Text]]] = {
     "MLP": lambda s: f"{'gated' if s.model.gated else 'ungated'}, {s.model.activation}",
     "weights": lambda s: s.model.quantisation or "as published",
     "layers": lambda s: f"{s.model.n_layers:,}",
-    "neurons a layer": lambda s: f"{s.model.d_mlp:,}",
+    "neurons a layer": lambda s: _describe_layer(s),
     "neurons": lambda s: f"{s.model.n_neurons:,}",
     "dimensions": lambda s: f"{s.model.d_model:,}",
     "tokens of the vocabulary": lambda s: f"{s.model.n_tokens:,}",
     "τ of the classes": lambda s: f"{s.model.threshold:g}",
     "texts read": lambda s: _describe_texts(s),
 }
+
+
+def _describe_layer(subject: Subject) -> str:
+    experts = subject.model.experts
+    return f"{subject.model.d_mlp:,}" if experts is None else experts.describe()
 
 
 def _describe_texts(subject: Subject) -> str:

@@ -86,8 +86,8 @@ def describe_architecture(model: Model) -> str:
 def describe_size(model: Model) -> str:
     """Return the numbers of a model's layers, neurons, dimensions and tokens."""
     return (
-        f"{format_count(model.n_layers, 'layer')} of {model.d_mlp:,} neurons "
-        f"({model.n_neurons:,}), {model.d_model:,} dimensions, {model.n_tokens:,} tokens"
+        f"{model.describe_layers()} ({model.n_neurons:,} in all), {model.d_model:,} dimensions, "
+        f"{model.n_tokens:,} tokens"
     )
 
 

@@ -48,6 +48,7 @@ class Facts:
         positive: share of the tokens with x_in > 0, of an ungated neuron.
         examples: texts of the largest hook_post, of an ungated neuron; None says nothing of them.
         controls: texts drawn at random; None likewise.
+        n_weaker: examples that the entry has besides, weaker ones or of the same texts.
     """
 
     place: str
@@ -61,6 +62,7 @@ class Facts:
     positive: float | None = None
     examples: Sequence[TextExample] | None = None
     controls: Sequence[TextExample] | None = None
+    n_weaker: int = 0
 
 
 Reader = Callable[[Callable[[str, int], None]], Iterator[Facts]]

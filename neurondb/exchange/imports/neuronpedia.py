@@ -18,6 +18,7 @@ stored as a model of their own, called `gpt2-small-res-jb` unless a name is give
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -49,6 +50,24 @@ _ACTIVATION: Final = frozenset(
 _NESTED: Final = frozenset(("explanations", "activations"))
 _EXAMPLES_KEPT: Final = 64
 """Activations of a feature that are kept while its file is read."""
+
+
+@dataclass
+class _Strongest:
+    """The texts of a feature that activate it most, while its file is read; each of them once."""
+
+    by_text: dict[str, TextExample] = field(default_factory=dict)
+    n_given: int = 0
+
+    def add(self, example: TextExample) -> None:
+        """Keep an example, if it is the strongest of its text and one of the strongest of all."""
+        self.n_given += 1
+        known = self.by_text.get(example.text)
+        if known is None or abs(example.value) > abs(known.value):
+            self.by_text[example.text] = example
+        if len(self.by_text) > 2 * _EXAMPLES_KEPT:
+            ordered = sorted(self.by_text.values(), key=lambda one: -abs(one.value))
+            self.by_text = {one.text: one for one in ordered[:_EXAMPLES_KEPT]}
 
 
 class FeaturePlace(NamedTuple):
@@ -89,18 +108,20 @@ def make_reader(files: Sequence[Path], model: str, *, only: bool) -> Reader:
 
     def read(count: Callable[[str, int], None]) -> Iterator[Facts]:
         for file in files:
-            examples: dict[FeaturePlace, list[TextExample]] = {}
+            examples: dict[FeaturePlace, _Strongest] = {}
             for place, value in read_json(file):
                 for row in value if isinstance(value, list) else [value]:
                     at = _read_place(row, place)
                     if only and at.model != model:
                         count(f"rows of {at.model}", 1)
                         continue
-                    _gather(row, place, examples.setdefault(at, []))
+                    _gather(row, place, examples.setdefault(at, _Strongest()), count)
                     yield from _make_facts(row, place, at, count)
             for at, found in examples.items():
-                if found:
-                    yield Facts(f"{file}", at.layer, at.feature, examples=found)
+                kept = list(found.by_text.values())
+                if kept:
+                    weaker = found.n_given - len(kept)
+                    yield Facts(f"{file}", at.layer, at.feature, examples=kept, n_weaker=weaker)
 
     return read
 
@@ -121,24 +142,34 @@ def _read_place(row: Any, place: str) -> FeaturePlace:
     return FeaturePlace(f"{model}-{said[2]}" if said[2] else model, int(said[1]), index)
 
 
-def _gather(row: Mapping[str, Any], place: str, examples: list[TextExample]) -> None:
-    """Keep the activations that a row is or has, the largest first."""
+def _gather(
+    row: Mapping[str, Any],
+    place: str,
+    strongest: _Strongest,
+    count: Callable[[str, int], None],
+) -> None:
+    """Keep the strongest of the activations that a row is or has."""
     rows = [row] if "tokens" in row else row.get("activations") or []
     for one in rows:
         tokens, values = one.get("tokens"), one.get("values")
         if not isinstance(tokens, list) or not isinstance(values, list):
             raise TextError(f"{place}: tokens and values are not two lists")
-        largest = read_real(one.get("maxValue"))
-        at = read_number(one.get("maxValueTokenIndex"))
-        if values and (largest is None or at is None):
-            at = max(range(len(values)), key=lambda i: values[i])
-            largest = float(values[at])
-        if largest and at is not None:
+        peak, at = _find_peak(one, values)
+        if peak and at is not None:
             text = "".join(map(str, tokens)).replace("▁", " ")
-            examples.append(TextExample(text, at, largest))
-    if len(examples) > 2 * _EXAMPLES_KEPT:
-        examples.sort(key=lambda example: -example.value)
-        del examples[_EXAMPLES_KEPT:]
+            strongest.add(TextExample(text, at, peak))
+        else:
+            count("texts without an activation", 1)
+
+
+def _find_peak(row: Mapping[str, Any], values: Sequence[float]) -> tuple[float | None, int | None]:
+    """Return the value farthest from zero, and its token: a neuron's may be a negative one."""
+    peak, at = read_real(row.get("maxValue")), read_number(row.get("maxValueTokenIndex"))
+    if values:
+        farthest = max(range(len(values)), key=lambda i: abs(values[i]))
+        if peak is None or at is None or abs(values[farthest]) > abs(peak):
+            peak, at = float(values[farthest]), farthest
+    return peak, at
 
 
 def _make_facts(

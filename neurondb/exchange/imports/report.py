@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _RELATIONS: Final = {
-    "activation_stats": "neurons' statistics",
-    "sign_case": "sign cases",
-    "example": "examples",
-    "trace": "traces",
-    "control": "random texts",
+    "activation_stats": ("neuron's statistics", "neurons' statistics"),
+    "sign_case": ("sign case", "sign cases"),
+    "example": ("example", "examples"),
+    "trace": ("trace", "traces"),
+    "control": ("random text", "random texts"),
+    "annotations": ("annotation", "annotations"),
+    "neurons": ("neuron", "neurons"),
 }
-"""What is stored → what a reader calls it."""
+"""What is stored → what a reader calls one, and several."""
 
 
 @dataclass
@@ -60,4 +62,6 @@ class ImportReport:
 
 
 def _join(counts: Counter[str]) -> str:
-    return ", ".join(f"{n:,} {_RELATIONS.get(name, name)}" for name, n in counts.items() if n)
+    """Return counts with what they are of; fields of a file have no plural."""
+    named = ((n, _RELATIONS.get(name, (name, name))) for name, n in counts.items() if n)
+    return ", ".join(f"{n:,} {words[n != 1]}" for n, words in named)

@@ -76,13 +76,7 @@ def import_facts(
     report = ImportReport(what)
     with open_target(location) as connection:
         sizes = _measure(connection, read, request.model)
-        model, report.created = find_or_make_model(connection, request.model, *sizes)
-        report.model = model.name
-        if report.created and not (request.model.layers and request.model.neurons):
-            report.notes.append(
-                f"its size is what the files name: {model.n_layers} layers of {model.d_mlp:,} "
-                "neurons"
-            )
+        model = find_or_make_model(connection, request.model, sizes, report)
         storing = _Storing(connection, model, request, report)
         for facts in read(lambda name, n: report.no_place.update({name: n})):
             storing.store(facts)
@@ -206,8 +200,8 @@ class _Storing:
             if name == "example":
                 given.sort(key=lambda one: -abs(one.value))
             kept = _keep_first(given)
-            if len(given) > len(kept):
-                self._report.left_out[_BEYOND] += len(given) - len(kept)
+            weaker = facts.n_weaker if name == "example" else 0
+            self._report.left_out[_BEYOND] += len(given) - len(kept) + weaker
             self._replace(name, table, neuron_id, code, kept)
 
     def _replace(

@@ -16,8 +16,11 @@ from sqlalchemy import Connection, select
 
 from neurondb.database import format_url, translate_errors
 from neurondb.errors import UsageError
+from neurondb.exchange.imports.report import ImportReport
+from neurondb.formatting.numbers import format_count
 from neurondb.known_models import KNOWN
 from neurondb.migrate import create_or_open
+from neurondb.published.literature import Shape, canonicalise_name, list_published
 from neurondb.reading.models import MODEL_COLUMNS, Model, describe_sizes
 from neurondb.schema import tables
 from neurondb.server_locks import take_turn
@@ -69,25 +72,33 @@ def find_stored_model(connection: Connection, name: str) -> Model | None:
 
 
 def find_or_make_model(
-    connection: Connection, request: ModelRequest, n_layers: int, d_mlp: int
-) -> tuple[Model, bool]:
-    """Return the model that an import is of, and whether it was made for it.
+    connection: Connection,
+    request: ModelRequest,
+    sizes: tuple[int, int],
+    report: ImportReport,
+    *,
+    whole: bool = False,
+) -> Model:
+    """Return the model that an import is of, made where there is none; the report tells of it.
 
     Args:
         connection: the transaction of the import.
         request: what the user said of it.
-        n_layers: layers that the file has; the request's own number goes before it.
-        d_mlp: neurons that a layer of the file has; likewise.
+        sizes: layers, and neurons a layer, that the file names. What the request says goes before
+            them, and so does the size of a published model, for few files name a last neuron.
+        report: what becomes of the file.
+        whole: whether the file has every neuron, so that nothing else knows its size better.
 
     Raises:
         UsageError: when the database has it with other sizes than the user says, or a size that is
             to be made is 0.
     """
+    report.model = request.name
     stored = find_stored_model(connection, request.name)
     if stored is not None:
         _refuse_other_sizes(stored, request)
-        return stored, False
-    n_layers, d_mlp = request.layers or n_layers, request.neurons or d_mlp
+        return stored
+    n_layers, d_mlp = sizes if whole else _choose_sizes(request, sizes, report)
     if not n_layers or not d_mlp:
         raise UsageError(
             f"the database has no model {request.name!r}, and the file does not say how large it "
@@ -99,7 +110,36 @@ def find_or_make_model(
     model = find_stored_model(connection, request.name)
     assert model is not None
     _insert_neurons(connection, model)
-    return model, True
+    report.created = True
+    return model
+
+
+def _choose_sizes(
+    request: ModelRequest, sizes: tuple[int, int], report: ImportReport
+) -> tuple[int, int]:
+    """Return how large a model is to be made, and note where nobody has said so."""
+    n_layers, d_mlp = request.layers or sizes[0], request.neurons or sizes[1]
+    if request.layers and request.neurons:
+        return n_layers, d_mlp
+    known = _find_published(request)
+    if known is not None and n_layers <= known.n_layers and d_mlp <= known.d_mlp:
+        n_layers, d_mlp = request.layers or known.n_layers, request.neurons or known.d_mlp
+        whence = "its size is the published one"
+    else:
+        whence = "its size is what the files name"
+    layers, neurons = format_count(n_layers, "layer"), format_count(d_mlp, "neuron")
+    report.notes.append(f"{whence}: {layers} of {neurons}")
+    return n_layers, d_mlp
+
+
+def _find_published(request: ModelRequest) -> Shape | None:
+    """Return the shape of the model that the papers call so, if they have one with such an MLP."""
+    published = list_published()
+    for name in (request.name, request.source or ""):
+        shape = published.get(canonicalise_name(name))
+        if shape is not None and shape.gated == request.gated:
+            return shape
+    return None
 
 
 def _refuse_other_sizes(model: Model, request: ModelRequest) -> None:

@@ -8,7 +8,7 @@ from neurondb.contracts.annotations import Annotation
 from neurondb.errors import UsageError
 from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
-from neurondb.formatting.text import make_visible
+from neurondb.formatting.text import make_visible, quote_expression
 from neurondb.neurons import match_number
 from neurondb.reading.annotations import find_list_name, read_members
 from neurondb.reading.models import list_models
@@ -79,7 +79,7 @@ def answer(request: Request) -> Page:
 
 
 def _list_commands(expression: str, model: str) -> tuple[str, ...]:
-    where = shlex.quote(expression)
+    where = quote_expression(expression)
     return (
         f"neurondb find {where}",
         f"neurondb ablate {shlex.quote(model)} --where {where} --dataset TEXTS --baseline",

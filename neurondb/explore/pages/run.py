@@ -9,7 +9,7 @@ from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.find.grammar import parse
-from neurondb.formatting.text import make_visible
+from neurondb.formatting.text import make_visible, quote_expression
 from neurondb.interventions import ALWAYS
 from neurondb.reading.run_page import RunPage, read_run_page
 
@@ -119,7 +119,7 @@ def _rerun_command(page: RunPage) -> str:
     if page.kind == _TOGETHER:
         return f"neurondb ablate --rerun {run.baseline_of or run.run_id}"
     selection = (
-        f"--where {shlex.quote(run.definition)}" if _find_expression(page) else "--where EXPR"
+        f"--where {quote_expression(run.definition)}" if _find_expression(page) else "--where EXPR"
     )
     target = "--attribution" if page.kind == "attribution" else selection
     texts = f" --max-texts {run.n_texts}" if run.n_texts else ""

@@ -77,6 +77,30 @@ def test_documents_name_experts(mixture: Path, tmp_path: Path) -> None:
     assert "1.2.3" in text
     assert "2.5.0" in text
     assert "2.60" not in text
+    assert "4 layers of 5 experts of 12 neurons, 2 a token, and a shared one of 4;" in text
+
+
+@pytest.fixture(scope="module")
+def report(mixture: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report of the mixture, as Markdown."""
+    folder = tmp_path_factory.mktemp("reported") / "report"
+    run(mixture, "report", MIXTURE, "-o", str(folder))
+    return (folder / "report.md").read_text()
+
+
+def test_a_report_says_how_layers_are_divided(report: str) -> None:
+    """The sizes are those of `sample_mixture`: layer 0 is whole, the others divided."""
+    divided = (
+        "5 experts of 12 neurons, 2 a token, and a shared one of 4; undivided, of 64 neurons: 0"
+    )
+    assert report.count(f"4 layers of {divided} (256 in all), 16 dimensions") == 2
+
+
+def test_a_report_names_neurons_by_their_experts(report: str) -> None:
+    tables = [line for line in report.splitlines() if line.startswith("| ")]
+    named = set(re.findall(r"<b>(\d+(?:\.\d+)+)</b>", "\n".join(tables)))
+    assert len(named) > 20
+    assert named <= NAMES[MIXTURE]
 
 
 def test_descriptions_are_written_of_every_neuron(mixture: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Datasette's own pages: the named queries as forms, the tables and their descriptions."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +16,7 @@ from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import parse_query
 from tests.neurondb.explore.site_client import Site
 from tests.support.sample_concepts import CONCEPT
+from tests.support.sample_mixture import MIXTURE
 
 REQUIRED = {
     "model": "sample-llama",
@@ -25,6 +28,18 @@ REQUIRED = {
     "base": "sample-llama",
     "tuned": "sample-gpt",
 }
+OF_NEURON = tuple(
+    query.name
+    for query in named_queries.load_all()
+    if "neuron" in {p.kind for p in query.parameters}
+)
+
+
+@pytest.fixture(scope="module")
+def mixture_site(mixture: Path) -> Iterator[Site]:
+    served = Site(mixture)
+    yield served
+    served.close()
 
 
 def rows(site: Site, address: str) -> list[list[Any]]:
@@ -75,6 +90,26 @@ def test_what_is_filled_in_is_read_by_its_type(
 
     assert expected
     assert same(rows(site, f"/sample/{name}.json?{urlencode(given)}"), expected)
+
+
+@pytest.mark.parametrize("name", OF_NEURON)
+def test_a_form_takes_an_experts_neuron(mixture_site: Site, name: str) -> None:
+    place = {"model": MIXTURE, "layer": "1"}
+
+    def ask(neuron: str) -> list[list[Any]]:
+        address = f"/mixture/{name}.json?{urlencode(place | {'neuron': neuron})}"
+        return rows(mixture_site, address)
+
+    places = {"0.0": "0", "0.1": "1", "0.7": "7", "2.3": "27", "5.3": "63"}
+    found = {place: ask(place) for place in places}
+    assert found == {place: ask(number) for place, number in places.items()}
+    assert any(found.values()) or name == "head-effects-by-case"
+    assert ask("2.12") == ask("9.0") == ask("2.3.1") == []  # no neuron, rather than another
+
+
+def test_an_experts_neuron_in_a_layer_without_experts_is_none(mixture_site: Site) -> None:
+    place = {"model": MIXTURE, "layer": "0", "neuron": "0.3"}
+    assert rows(mixture_site, f"/mixture/sign-cases-of-neuron.json?{urlencode(place)}") == []
 
 
 def test_an_unknown_class_finds_nothing_rather_than_the_default(site: Site) -> None:

@@ -1,5 +1,6 @@
 """No character of any token or text acts on a terminal, and lines keep to their width."""
 
+import shlex
 import unicodedata
 
 import pytest
@@ -7,7 +8,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from neurondb.formatting.text import format_token, keep_end, keep_start, make_visible, wrap_parts
+from neurondb.formatting.text import (
+    format_token,
+    keep_end,
+    keep_start,
+    make_visible,
+    quote_expression,
+    wrap_parts,
+)
 
 ANY = st.text(max_size=200)
 
@@ -76,3 +84,17 @@ def test_parts_are_packed_into_lines_that_no_dot_begins_or_ends() -> None:
     assert wrap_parts(("one", "two", "three"), 13) == "one · two\nthree"
     assert wrap_parts(("longer than that", "x"), 5) == "longer than that\nx"
     assert wrap_parts((), 5) == ""
+
+
+@given(ANY)
+@example("list='dog neurons'")
+@example("out.token='$(dog)'")
+def test_a_shell_reads_a_quoted_expression_as_it_was(raw: str) -> None:
+    assert shlex.split(quote_expression(raw)) == [raw]
+
+
+def test_a_quoted_expression_can_be_read() -> None:
+    assert quote_expression("list='dog neurons'") == "\"list='dog neurons'\""
+    assert quote_expression("weakening freq>0.6") == "'weakening freq>0.6'"
+    for acting in ('"', "$", "`", "\\", "!"):
+        assert quote_expression(f"'{acting}'").startswith("''")

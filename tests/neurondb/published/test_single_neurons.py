@@ -153,3 +153,11 @@ def test_few_tokens_of_other_texts_have_no_extremes(olmo: Connection) -> None:
     olmo.exec_driver_sql("UPDATE sign_case_rows SET freq = 0.25")
     wrong = [item for item, c in cases(olmo).items() if c.verdict == "differs"]
     assert wrong == ["gate+_in- share of tokens", "gate-_in+ share of tokens"] or len(wrong) >= 2
+
+
+def test_extremes_of_nobody_knows_how_many_tokens_are_said_to_be_so(olmo: Connection) -> None:
+    olmo.exec_driver_sql("DELETE FROM tokenizations")
+    olmo.exec_driver_sql("UPDATE activation_stats SET n_tokens = NULL")
+    notes = {c.note for c in cases(olmo).values() if c.verdict == "not in this database"}
+    assert len(notes) == 1
+    assert "is not known; an import's --tokens says it" in notes.pop()

@@ -79,10 +79,9 @@ def import_pages(location: str | None, path: Path, request: PageRequest) -> Impo
     """
     pages = find_pages(path, request.neuron)
     report = ImportReport(format_path(path.name or path))
-    sizes = [max(p.place.layer for p in pages) + 1, max(p.place.neuron for p in pages) + 1]
+    sizes = max(p.place.layer for p in pages) + 1, max(p.place.neuron for p in pages) + 1
     with open_target(location) as connection:
-        model, report.created = find_or_make_model(connection, request.model, *sizes)
-        report.model = model.name
+        model = find_or_make_model(connection, request.model, sizes, report)
         if not model.gated:
             raise UsageError(f"{model.name} has no gate; GLUScope's sign cases are of gated models")
         storing = _Storing(connection, model, request, report)

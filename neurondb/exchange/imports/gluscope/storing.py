@@ -106,9 +106,8 @@ def import_activations(
     texts = None if request.texts is None else read_texts(request.texts)
     report.no_place.update(outline.no_place)
     with open_target(location) as connection:
-        sizes = [int(one.max(initial=-1)) + 1 for one in (outline.layers, outline.neurons)]
-        model, report.created = find_or_make_model(connection, request.model, sizes[0], sizes[1])
-        report.model = model.name
+        layer, neuron = (int(one.max(initial=-1)) for one in (outline.layers, outline.neurons))
+        model = find_or_make_model(connection, request.model, (layer + 1, neuron + 1), report)
         if not model.gated:
             raise UsageError(f"{model.name} has no gate; GLUScope's sign cases are of gated models")
         source = request.model.source or file.name

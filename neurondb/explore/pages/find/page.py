@@ -15,6 +15,7 @@ from neurondb.find.empty_answers import explain_empty
 from neurondb.find.grammar import parse
 from neurondb.find.names import resolve_names
 from neurondb.find.terms import And, Expression, OneOf, get_dataset_name
+from neurondb.formatting.text import quote_expression
 from neurondb.reading.layers import ClassShare, count_model_classes
 from neurondb.reading.models import Model, list_models
 from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
@@ -181,4 +182,4 @@ def _make_sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql
 
 def _make_command(text: str, order: str) -> str:
     ordered = f" --order {shlex.quote(order)}" if order else ""
-    return f"neurondb find {shlex.quote(text)}{ordered}"
+    return f"neurondb find {quote_expression(text)}{ordered}"

@@ -237,9 +237,26 @@ def test_neuronpedia_has_explanations_scores_and_examples(
         (2, "in+", "hook_post", 1, 1, 2.0, " In 192.0"),
         (2, "in+", "hook_post", 2, 1, 1.0, " In 191.0"),
     ]
-    assert report.no_place == {"vector": 1}
+    assert report.no_place == {"vector": 1, "texts without an activation": 1}
     shown = ask("SELECT name, post_positive FROM neuron_overview WHERE post_positive IS NOT NULL")
     assert shown == [("1.0", 0.125)]
+
+
+def test_neuronpedias_texts_are_the_farthest_from_zero_and_all_are_counted(
+    store: Callable[..., ImportReport], ask: Ask, tmp_path: Path
+) -> None:
+    """Of a neuron, an activation may be negative: `maxValue` of such a text is 0, or missing."""
+    values = [(-1) ** i * float(i) for i in range(1, 301)]
+    rows = [
+        {"modelId": "m", "layer": "0", "index": "0", "tokens": ["a", f" {i}"], "values": [0, value]}
+        | {"maxValue": max(0, value), "maxValueTokenIndex": int(value > 0)}
+        for i, value in enumerate(values)
+    ]
+    file = write_lines(tmp_path / "batch-0.jsonl", rows + rows[:2])
+    report = store(neuronpedia.make_reader([file], "m", only=True), [file], "neuronpedia")
+    kept = ask("SELECT value, position FROM examples ORDER BY rank")
+    assert kept == [(value, 1) for value in sorted(values, key=lambda x: -abs(x))[:16]]
+    assert sum(report.left_out.values()) == 300 + 2 - 16
 
 
 def test_neuronpedia_again_changes_nothing(

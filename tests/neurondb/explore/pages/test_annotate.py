@@ -42,6 +42,15 @@ def test_an_annotation_is_stored_and_shown(open_site: Site, open_path: Path) -> 
     assert "dogs" in page.text
 
 
+def test_lines_of_a_note_stay_lines(open_site: Site, open_path: Path) -> None:
+    """A browser sends what was typed in a textarea with CR and LF."""
+    open_site.post("/annotate", FORM | {"note": "reads <them>\r\n\r\ntoo\r\n"})
+    assert stored(open_path)[0][-1] == "reads <them>\n\ntoo"
+    page = open_site.get("/neuron/sample-llama/1.3")
+    looks_right(page)
+    assert "<bdi>reads &lt;them&gt;<br><br>too</bdi>" in page.text
+
+
 def test_hostile_annotations_are_inert(open_site: Site, open_path: Path) -> None:
     fields = dict.fromkeys(("source", "key", "value", "note"), HOSTILE)
     assert open_site.post("/annotate", FORM | fields).status == 302

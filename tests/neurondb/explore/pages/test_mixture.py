@@ -81,3 +81,10 @@ def test_an_embedded_card_is_of_the_expert(site: Site) -> None:
 def test_a_neuron_that_is_not_there_is_told_in_a_line(site: Site, name: str) -> None:
     page = looks_right(site.get(f"/neuron/{MIXTURE}/{name}"), 404)
     assert f"no neuron {name}: its layers are 0 to 3, their experts 0 to 4" in page.text
+
+
+@pytest.mark.parametrize("address", ["/", f"/model/{MIXTURE}"])
+def test_a_mixture_is_not_said_to_be_layers_times_a_width(site: Site, address: str) -> None:
+    text = looks_right(site.get(address)).text
+    assert "4 layers of 5 experts of 12 neurons, 2 a token, and a shared one of 4;" in text
+    assert "undivided, of 64 neurons: 0: 256 gated neurons" in text

@@ -84,4 +84,6 @@ def test_annotations_are_found(open_path: Path) -> None:
     finally:
         served.close()
     assert [one["value"] for one in found["annotations"]] == ["a quokka & <b>"]
+    assert "Found in annotations" in page.text
+    assert "0 texts" not in page.text
     assert any("/neuron/" in link for link in page.links)

@@ -11,8 +11,9 @@ from neurondb.errors import TextError
 from neurondb.exchange.imports.gluscope.page import PageRequest, import_pages
 from neurondb.exchange.imports.report import ImportReport
 from neurondb.exchange.imports.target import ModelRequest
+from neurondb.published.literature import identify_model
 from neurondb.reading.examples import ExampleOptions
-from neurondb.reading.models import open_readonly
+from neurondb.reading.models import find_model, open_readonly
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from tests.neurondb.exchange.imports.conftest import Ask
 from tests.support.shared_inputs import shared
@@ -136,6 +137,42 @@ def test_a_page_whose_neuron_is_not_said_is_refused(tmp_path: Path, db: Path) ->
         run(tmp_path, db, neuron="0.1")
     with pytest.raises(TextError, match="no such folder"):
         run(tmp_path / "none", db)
+
+
+def test_one_page_of_a_published_model_makes_all_of_its_neurons(
+    page: Path, db: Path, ask: Ask
+) -> None:
+    """OLMo-7B has 352,256 neurons in 32 layers (weakening-neurons, App. A)."""
+    report = import_pages(str(db), page, PageRequest(ModelRequest("olmo-7b-0424"), "dolma-small"))
+    assert "its size is the published one: 32 layers of 11,008 neurons" in report.notes
+    assert "stored 1 neuron's statistics, 4 sign cases, 2 examples" in next(report.describe())
+    assert ask("SELECT COUNT(*) FROM neurons") == [(352_256,)]
+    with open_readonly(str(db)) as connection:
+        model = find_model(connection, "olmo-7b-0424")
+        assert identify_model(model) == "olmo-7b-0424"
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        (ModelRequest("toy"), "what the files name: 2 layers of 4 neurons"),
+        (ModelRequest("olmo-7b-0424", layers=2), "the published one: 2 layers of 11,008 neurons"),
+        (ModelRequest("toy", "allenai/OLMo-7B-0424-hf", neurons=8), "the published one: 32 layers"),
+    ],
+)
+def test_a_page_says_whose_size_its_model_has(
+    asked: ModelRequest, size: str, page: Path, db: Path
+) -> None:
+    notes = import_pages(str(db), page, PageRequest(asked, "pages")).notes
+    assert any(note.startswith(f"its size is {size}") for note in notes)
+
+
+def test_a_file_that_names_more_neurons_than_a_published_model_is_of_another(
+    page: Path, db: Path
+) -> None:
+    beyond = page.rename(page.parent / "N11008")
+    report = import_pages(str(db), beyond, PageRequest(ModelRequest("olmo-7b-0424"), "pages"))
+    assert "its size is what the files name: 2 layers of 11,009 neurons" in report.notes
 
 
 @pytest.mark.shared
