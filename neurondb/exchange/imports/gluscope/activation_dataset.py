@@ -63,6 +63,8 @@ def open_activation_file(path: Path) -> ActivationFile:
 class ActivationDataset:
     """The files of an activation dataset, in the order of their names."""
 
+    canonical = True
+
     def __init__(self, path: Path) -> None:
         """Look at the files' columns.
 
