@@ -220,7 +220,7 @@ def test_a_folder_is_replaced_only_where_it_is_ours(sample: Sample, tmp_path: Pa
 
 def test_a_server_is_refused_with_what_to_do(tmp_path: Path) -> None:
     wanted = StaticSite(tmp_path / "site", Choice(""), "postgresql://me:secret@lab/neurons")
-    with pytest.raises(DatabaseError, match="`neurondb copy .* makes one of it") as refused:
+    with pytest.raises(DatabaseError, match=r"`neurondb copy .* makes one of it") as refused:
         write_static_site(wanted, Silent())
     assert "secret" not in str(refused.value)
     assert not list(tmp_path.iterdir())
