@@ -157,13 +157,13 @@ def _read_controls(
         return RANDOM, shuffle(places)
     of_layer = shuffle(_list_others(model, neuron_id))[:NEURONS_TRIED]
     e = tables.example_rows.c
-    rows = connection.execute(
+    listed = connection.execute(
         select(e.neuron_id, e.list_id, e.text_id, e.position)
         .where(e.neuron_id.in_(of_layer) & (e.dataset_id == dataset_id))
         .where(e.list_id.in_(_list_post_codes()))
         .order_by(e.neuron_id, e.list_id, e.position == FIRST_TOKEN, e.rank)
     ).all()
-    strongest = {(row.neuron_id, row.list_id): row for row in reversed(rows)}
+    strongest = {(row.neuron_id, row.list_id): row for row in reversed(listed)}
     shuffled = shuffle(strongest[key] for key in sorted(strongest))
     shuffled.sort(key=lambda row: row.position == FIRST_TOKEN)
     return OTHERS, list(_pick(shuffled, lists.listed))

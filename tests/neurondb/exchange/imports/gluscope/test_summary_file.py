@@ -75,8 +75,8 @@ def test_signs_of_the_weights_make_those_of_the_checkpoint_canonical(
     for table in STORED:
         rows, expected = (ask(at, f"SELECT * FROM {table}") for at in (db, dataset))
         if table == "activation_stats":  # sums over cases that stand in another order
-            as_numbers = [np.array(one, np.float64) for one in (rows, expected)]
-            np.testing.assert_allclose(*as_numbers, rtol=1e-12)
+            found, right = (np.array(one, np.float64) for one in (rows, expected))
+            np.testing.assert_allclose(found, right, rtol=1e-12)
         else:
             assert rows == expected
 
