@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_concepts import CONCEPT_RUN
 from tests.support.sample_facts import WIDTH
 from tests.support.sample_runs import (
     ATTRIBUTE_RUN,
@@ -52,6 +53,8 @@ def test_an_entropy_run(site: Site, sample_engine: Engine) -> None:
         ("entropy", ENTROPY_RUN + 1),
         ("attributes", ATTRIBUTE_RUN + 1),
         ("generation", GENERATION_RUN + 1),
+        ("concept", CONCEPT_RUN + 1),
+        ("series", 1),
     ],
 )
 def test_every_run_has_an_address_that_lasts(site: Site, kind: str, run_id: int) -> None:
