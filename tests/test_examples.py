@@ -7,13 +7,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbclient
 import nbformat
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 pytestmark = pytest.mark.slow
+
+
+def run(directory: Path, *arguments: str) -> str:
+    """Run Python in a process of its own, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +38,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def outputs(directory: Path) -> list[dict[str, str]]:
     """What the cells of the Jupyter notebook put out, in order: MIME type → content."""
-    notebook: Any = nbformat.read(EXAMPLES / "neurons.ipynb", as_version=4)
-    client = nbclient.NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": str(directory)}}
-    )
-    client.execute()
+    executed = directory / "executed.ipynb"
+    program = ("-m", "tests.support.execute_notebook")
+    run(directory, *program, str(EXAMPLES / "neurons.ipynb"), str(executed))
+    notebook: Any = nbformat.read(executed, as_version=4)
     shown = []
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
@@ -86,16 +98,8 @@ print(len(found), found["in_out"].max(), values["neuron"].identity.name == found
 
 def test_the_marimo_notebook_runs(directory: Path, outputs: list[dict[str, str]]) -> None:
     # In a process of its own: marimo does not load beside everything that other tests load.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN_MARIMO, str(EXAMPLES / "explore.py")],
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(EXAMPLES.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    n_found, highest, is_first = done.stdout.splitlines()[-1].split()
+    printed = run(directory, "-c", RUN_MARIMO, str(EXAMPLES / "explore.py"))
+    n_found, highest, is_first = printed.splitlines()[-1].split()
     assert int(n_found) > 5
     assert float(highest) < -0.2
     assert is_first == "True"

@@ -3,11 +3,13 @@
 Detection (docs/methods.md, Explanations): a program has an explanation and texts in random order,
 and says which of them activate the neuron. Half of the texts are examples that were no evidence,
 half are controls: texts drawn at random where `ingest --controls` stored them, else examples of
-other neurons of the layer. Everything follows from the database and a seed.
+other neurons of the layer. The first token of a text is where many neurons are most active,
+whatever the text says: a control whose peak stands there is shown at another place, drawn at
+random. Everything follows from the database and a seed.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -16,7 +18,7 @@ from sqlalchemy import Connection, Row, select
 from neurondb.contracts.explain import Trouble
 from neurondb.explaining.evidence import Json, is_shown
 from neurondb.reading.activations import Activations
-from neurondb.reading.excerpts import Place, read_excerpts
+from neurondb.reading.excerpts import Place, read_excerpts, read_token_ids
 from neurondb.reading.models import Model
 from neurondb.schema import codes, tables
 
@@ -26,6 +28,8 @@ RANDOM, OTHERS = "random", "others"
 """Kinds of controls: texts drawn at random, or examples of other neurons of the layer."""
 NEURONS_TRIED: Final = 64
 """Other neurons whose examples are drawn from at most."""
+FIRST_TOKEN: Final = 0
+"""The position of a text's beginning, BOS where there is one."""
 _POST: Final = codes.QUANTITIES.index("hook_post")
 
 Item = TypeVar("Item")
@@ -100,7 +104,8 @@ def read_batch(
     n = min(len(lists.held_out), len(places))
     if not n:
         return Trouble("no texts", "there is no control; `ingest --controls` stores some")
-    examples, controls = lists.held_out[:n], places[:n]
+    examples = lists.held_out[:n]
+    controls = _leave_first_tokens(connection, model, places[:n], f"{seed} {neuron_id} {case}")
     chosen = shuffle([*((one, True) for one in examples), *((one, False) for one in controls)])
     excerpts = read_excerpts(connection, model, [place for place, _ in chosen], radius)
     texts = tuple(one.tokens or (one.before + one.after,) for one in excerpts)
@@ -152,13 +157,35 @@ def _read_controls(
         return RANDOM, shuffle(places)
     of_layer = shuffle(_list_others(model, neuron_id))[:NEURONS_TRIED]
     e = tables.example_rows.c
-    rows = connection.execute(
-        select(e.neuron_id, e.text_id, e.position)
+    listed = connection.execute(
+        select(e.neuron_id, e.list_id, e.text_id, e.position)
         .where(e.neuron_id.in_(of_layer) & (e.dataset_id == dataset_id))
-        .where(e.list_id.in_(_list_post_codes()) & (e.rank == 0))
-        .order_by(e.neuron_id, e.list_id)
+        .where(e.list_id.in_(_list_post_codes()))
+        .order_by(e.neuron_id, e.list_id, e.position == FIRST_TOKEN, e.rank)
     ).all()
-    return OTHERS, list(_pick(shuffle(rows), lists.listed))
+    strongest = {(row.neuron_id, row.list_id): row for row in reversed(listed)}
+    shuffled = shuffle(strongest[key] for key in sorted(strongest))
+    shuffled.sort(key=lambda row: row.position == FIRST_TOKEN)
+    return OTHERS, list(_pick(shuffled, lists.listed))
+
+
+def _leave_first_tokens(
+    connection: Connection, model: Model, places: Sequence[Place], seed: str
+) -> list[Place]:
+    """Return places with another one, drawn at random, for each that is its text's first token."""
+    texts = {place.text_id for place in places if place.position == FIRST_TOKEN}
+    lengths = {
+        text_id: len(ids) for text_id, ids in read_token_ids(connection, model, texts).items()
+    }
+
+    def move(place: Place) -> Place:
+        n_others = lengths.get(place.text_id, 0) - 1
+        if place.position != FIRST_TOKEN or n_others < 1:
+            return place
+        drawn = hashlib.sha256(f"{seed} window {place.text_id}".encode()).digest()
+        return place._replace(position=1 + int.from_bytes(drawn[:8]) % n_others)
+
+    return list(map(move, places))
 
 
 def _list_others(model: Model, neuron_id: int) -> list[int]:

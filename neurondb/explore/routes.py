@@ -169,6 +169,7 @@ def _build_context(site: Site, request: Any, page: Page) -> dict[str, Any]:
         "page": page.content,
         "visitor": visitor,
         "title": page.title,
+        "permalink": page.permalink,
         "asked": request.args.get("q") or "",
         "json_address": _format_json_address(request) if page.status == 200 else None,
         "links": site.links,

@@ -95,7 +95,8 @@ def find_servable_file(location: str | None, *, immutable: bool = False) -> Path
     path = get_sqlite_path(url)
     if path is None:
         raise DatabaseError(
-            f"{format_url(url)} is no SQLite file, which is all that a site can serve"
+            f"{format_url(url)} is no SQLite file, which is all that a site is made of: "
+            f"`neurondb copy {format_url(url)} neurons.db` makes one of it"
         )
     open_existing(location).dispose()
     if immutable and find_unwritten_log(path) is not None:

@@ -115,6 +115,7 @@ class Page:
         status: the HTTP status.
         headers: HTTP headers beyond those of every page.
         framed: whether other sites may show it in a frame.
+        permalink: an address that lasts, where the page's own has a number of this database in it.
     """
 
     template: str
@@ -123,6 +124,7 @@ class Page:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     framed: bool = False
+    permalink: str | None = None
 
 
 @dataclass(frozen=True)

@@ -97,23 +97,23 @@ class Urls:
         """Return the address that tells other sites how to show a page of this one."""
         return self._address("oembed", url=address, format="json")
 
-    def run(self, run_id: int) -> str:
-        """Return the address of a run of interventions."""
+    def run(self, run_id: int | str) -> str:
+        """Return the address of a run of interventions; as of all runs, by its number or digest."""
         return self._address(f"run/{run_id}")
 
-    def concept(self, run_id: int) -> str:
+    def concept(self, run_id: int | str) -> str:
         """Return the address of a concept run."""
         return self._address(f"concept/{run_id}")
 
-    def entropy(self, run_id: int) -> str:
+    def entropy(self, run_id: int | str) -> str:
         """Return the address of an entropy run."""
         return self._address(f"entropy/{run_id}")
 
-    def attributes(self, run_id: int) -> str:
+    def attributes(self, run_id: int | str) -> str:
         """Return the address of a run of attribute rates."""
         return self._address(f"attributes/{run_id}")
 
-    def generation(self, run_id: int) -> str:
+    def generation(self, run_id: int | str) -> str:
         """Return the address of texts that a model generated."""
         return self._address(f"generation/{run_id}")
 
@@ -129,7 +129,7 @@ class Urls:
         """Return the address of two models side by side."""
         return self._address(f"compare/{_quote_part(before)}/{_quote_part(after)}")
 
-    def series(self, series_id: int) -> str:
+    def series(self, series_id: int | str) -> str:
         """Return the address of a series of models."""
         return self._address(f"series/{series_id}")
 

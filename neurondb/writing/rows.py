@@ -1,7 +1,8 @@
 """How rows get into a table: transactions, single rows, and columns of numbers by the thousand.
 
-Columns are loaded as fast as the driver allows: many rows a statement in SQLite, COPY in
-PostgreSQL. NaN in an array is NULL in the table.
+Columns are loaded as fast as the driver allows: many rows a statement in SQLite, with a statement
+of its own for neurons whose rows repeat (`repeated_rows.py`), COPY in PostgreSQL. NaN in an array
+is NULL in the table.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.dialects import postgresql
 
 from neurondb.database import format_url, get_driver_connection, translate_errors
+from neurondb.writing import repeated_rows
 
 Column: TypeAlias = NDArray[Any] | Sequence[Any]
 Columns: TypeAlias = dict[str, Any]
@@ -60,10 +62,24 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     n_rows = len(values[0])
     assert all(len(column) == n_rows for column in values), {k: len(v) for k, v in columns.items()}
     load = _LOADERS.get(connection.dialect.name, _load_by_core)
-    for start in range(0, n_rows, ROWS_A_CHUNK):
-        chunk = [_list_values(column[start : start + ROWS_A_CHUNK]) for column in values]
-        load(connection, table, names, chunk)
+    for start, stop, n in _divide(connection, table, columns):
+        if n:
+            cursor = get_driver_connection(connection).cursor()
+            stretch = repeated_rows.Stretch(start, stop, n)
+            repeated_rows.load(cursor, table, columns, stretch, ROWS_A_CHUNK)
+            continue
+        for at in range(start, stop, ROWS_A_CHUNK):
+            chunk = slice(at, min(at + ROWS_A_CHUNK, stop))
+            load(connection, table, names, [_list_values(column[chunk]) for column in values])
     return n_rows
+
+
+def _divide(
+    connection: Connection, table: Table, columns: Mapping[str, Column]
+) -> list[repeated_rows.Stretch]:
+    if _LOADERS.get(connection.dialect.name) is _load_by_sqlite:
+        return repeated_rows.divide(table, columns)
+    return [repeated_rows.Stretch(0, len(next(iter(columns.values()))), 0)]
 
 
 def update_columns(connection: Connection, table: Table, columns: Mapping[str, Column]) -> int:

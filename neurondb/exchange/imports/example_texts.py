@@ -6,6 +6,8 @@ another neuron or another import, is stored once.
 """
 
 import hashlib
+from array import array
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, select, update
@@ -15,7 +17,7 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.server_locks import take_turn
 from neurondb.text_decoding import replace_surrogates
-from neurondb.writing.rows import insert_one
+from neurondb.writing.rows import Columns, insert_columns, insert_one
 
 _HASH_BYTES: Final = 12
 _NUL: Final = "\N{SYMBOL FOR NULL}"
@@ -33,7 +35,9 @@ class ExampleTexts:
     def __init__(self, connection: Connection, model: Model, name: str) -> None:
         self._connection, self._model, self._name = connection, model, name
         self._dataset_id: int | None = None
-        self._ids: dict[bytes, int] = {}
+        self._handles: dict[bytes, int] = {}
+        self._ids = array("q")
+        self._waiting: list[str] = []
         self._n_texts = 0
 
     @property
@@ -61,24 +65,48 @@ class ExampleTexts:
             select(t.text_id, t.text).where(t.dataset_id == found)
         ).yield_per(1000)
         for row in rows:
-            self._ids.setdefault(_hash(row.text), row.text_id)
+            if self._handles.setdefault(_hash(row.text), len(self._ids)) == len(self._ids):
+                self._ids.append(row.text_id)
             self._n_texts += 1
         return int(found)
 
     def find(self, text: str) -> int:
         """Return the id of a text, which is stored where it is new."""
-        dataset_id = self.dataset_id  # with its texts
+        handle = self.hold(text)
+        return self.store()[handle]
+
+    def hold(self, text: str) -> int:
+        """Return the handle of a text: its place among the ids that `store` returns."""
+        _ = self.dataset_id  # with its texts
         clean = str(replace_surrogates(text)).replace("\0", _NUL)
-        key = _hash(clean)
-        if key not in self._ids:
-            values = {"dataset_id": dataset_id, "ordinal": self._n_texts, "text": clean}
-            self._ids[key] = insert_one(self._connection, tables.texts, values)
-            self._n_texts += 1
-        return self._ids[key]
+        new = len(self._ids) + len(self._waiting)
+        handle = self._handles.setdefault(_hash(clean), new)
+        if handle == new:
+            self._waiting.append(clean)
+        return handle
+
+    def store(self) -> Sequence[int]:
+        """Store the texts that are new; return the ids of all texts by their handles."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            first, self._n_texts = self._n_texts, self._n_texts + len(waiting)
+            columns: Columns = {
+                "dataset_id": [self.dataset_id] * len(waiting),
+                "ordinal": list(range(first, self._n_texts)),
+                "text": waiting,
+            }
+            insert_columns(self._connection, tables.texts, columns)
+            t = tables.texts.c
+            new = (t.dataset_id == self.dataset_id) & (t.ordinal >= first)
+            self._ids.extend(
+                self._connection.scalars(select(t.text_id).where(new).order_by(t.ordinal))
+            )
+        return self._ids
 
     def finish(self) -> None:
-        """Store how many texts there are."""
+        """Store the last texts, and how many there are."""
         if self._dataset_id is not None:
+            self.store()
             d = tables.dataset_rows
             of_dataset = d.c.dataset_id == self._dataset_id
             self._connection.execute(update(d).where(of_dataset).values(n_texts=self._n_texts))

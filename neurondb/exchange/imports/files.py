@@ -8,7 +8,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -142,12 +142,24 @@ def _read_parquet(file: Path) -> Iterator[PlacedRow]:
     name, number = format_path(file), 0
     try:
         with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(ROWS_A_BATCH):
+            for batch in read_batches(parquet, ROWS_A_BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield PlacedRow(f"{name}, row {number}", row)
     except (OSError, pa.ArrowException) as error:
         raise _explain(file, error) from error
+
+
+def read_batches(
+    parquet: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield a file's rows, so many at a time at most.
+
+    Arrow keeps all that an iterator has read until it ends: each group of rows has one of its own.
+    """
+    chosen = None if columns is None else list(columns)
+    for group in range(parquet.num_row_groups):
+        yield from parquet.iter_batches(rows, row_groups=[group], columns=chosen)
 
 
 def _explain(file: Path, error: Exception) -> TextError:

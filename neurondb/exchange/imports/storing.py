@@ -1,8 +1,8 @@
 """Stores facts where they belong: in our relations, or as annotations; one import, one transaction.
 
-What another program computed of a neuron replaces what an earlier import of it said: a row at a
-time for statistics, a list at a time for examples. The weights that `ingest` read are never
-touched: they are more than what anybody else says of them.
+What another program computed of a neuron replaces what an earlier import of it said: row by row
+for statistics, list by list for examples. Both are written some thousands of entries at a time.
+The weights that `ingest` read are never touched: they are more than what anybody else says of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Table, and_, insert, update
+from sqlalchemy import Connection, Table
 
 from neurondb.errors import TextError
 from neurondb.exchange.imports.example_texts import ExampleTexts
@@ -24,6 +24,7 @@ from neurondb.exchange.imports.target import (
     find_stored_model,
     open_target,
 )
+from neurondb.exchange.imports.waiting_rows import Key, ListedExample, WaitingLists, WaitingRows
 from neurondb.reading.models import Model, describe_sizes, find_neuron_id
 from neurondb.schema import tables
 from neurondb.schema.codes import (
@@ -36,12 +37,23 @@ from neurondb.schema.codes import (
 from neurondb.taxonomy import DEFAULT_THRESHOLD, classify
 from neurondb.writing.annotation_rows import AnnotationStore, Said
 from neurondb.writing.ledger import WHOLE_MODEL
-from neurondb.writing.rows import Columns, insert_columns, scale
 
 _LIST: Final = encode_example_list(SIGN_CASES.index("in+"), QUANTITIES.index("hook_post"))
 _RANDOM: Final = CONTROL_KINDS.index("random")
 _IN_POSITIVE, _IN_NEGATIVE = (SIGN_CASES.index(case) for case in ("in+", "in-"))
 EXAMPLES: Final = 16
+FACTS_A_BATCH: Final = 4096
+"""Entries that wait until they are stored together."""
+_WEIGHT_TABLES: Final = (
+    tables.neurons,
+    tables.cosines,
+    tables.classes,
+    tables.vocab_stat_rows,
+)
+_LISTS: Final = {
+    "example": (tables.example_rows, ("list_id", _LIST)),
+    "control": (tables.control_example_rows, ("kind_id", _RANDOM)),
+}
 _BEYOND: Final = f"examples beyond the {EXAMPLES} strongest texts of a neuron"
 
 
@@ -113,7 +125,16 @@ class _Storing:
         self._annotations = AnnotationStore(connection, numbered=request.numbered)
         self._texts = ExampleTexts(connection, model, request.dataset)
         self._has_weights = bool(model.d_model)
-        self._counted: set[tuple[Any, ...]] = set()
+        self._rows = {
+            table: WaitingRows(connection, table)
+            for table in (*_WEIGHT_TABLES, tables.activation_stats, tables.sign_case_rows)
+        }
+        self._lists = {
+            name: WaitingLists(connection, table, code) for name, (table, code) in _LISTS.items()
+        }
+        self._cosines: dict[int, Mapping[str, float]] = {}
+        self._counted: dict[tuple[Any, ...], bytearray] = {}
+        self._n_waiting = 0
 
     def store(self, facts: Facts) -> None:
         """Store what is said of a neuron; of one that the model has not, count that."""
@@ -126,71 +147,79 @@ class _Storing:
         for one in facts.remarks:
             said = Said(neuron_id, one.source, one.key, one.value, one.note, facts.place)
             self._annotations.add(said)
-        self._store_statistics(neuron_id, facts)
-        self._store_weights(neuron_id, facts)
-        self._store_examples(neuron_id, facts)
+        self._put_statistics(neuron_id, facts)
+        self._put_weights(neuron_id, facts)
+        self._put_examples(neuron_id, facts)
+        self._n_waiting += 1
+        if self._n_waiting == FACTS_A_BATCH:
+            self._store_waiting()
 
-    def _store_statistics(self, neuron_id: int, facts: Facts) -> None:
+    def _store_waiting(self) -> None:
+        self._n_waiting = 0
+        self._classify()
+        for rows in self._rows.values():
+            rows.store()
+        for name, lists in self._lists.items():
+            if lists:
+                ids = self._texts.store()
+                self._report.replaced[name] += lists.store(self._texts.dataset_id, ids)
+
+    def _put_statistics(self, neuron_id: int, facts: Facts) -> None:
         if not facts.statistics and facts.positive is None and facts.examples is None:
             return
-        key = {"neuron_id": neuron_id, "dataset_id": self._texts.dataset_id}
+        key = (neuron_id, self._texts.dataset_id)
         self._put("activation_stats", tables.activation_stats, key, facts.statistics)
         if facts.positive is not None and not self._model.gated:
             shares = {_IN_POSITIVE: facts.positive, _IN_NEGATIVE: 1 - facts.positive}
             for case, share in shares.items():
-                at = key | {"sign_case_id": case}
-                self._put("sign_case", tables.sign_case_rows, at, {"freq": share})
+                self._put("sign_case", tables.sign_case_rows, (*key, case), {"freq": share})
 
-    def _store_weights(self, neuron_id: int, facts: Facts) -> None:
+    def _put_weights(self, neuron_id: int, facts: Facts) -> None:
         if not (facts.weights or facts.cosines or facts.vocabulary):
             return
         if self._has_weights:
             said = len(facts.weights) + len(facts.cosines) + len(facts.vocabulary)
             self._report.no_place["numbers of weights, which are ingested"] += said
             return
-        key = {"neuron_id": neuron_id}
-        self._put("neurons", tables.neurons, key, facts.weights)
+        self._put("neurons", tables.neurons, (neuron_id,), facts.weights)
         if facts.cosines:
-            self._put("cosines", tables.cosines, key, facts.cosines)
-            self._classify(neuron_id, facts.cosines)
+            self._put("cosines", tables.cosines, (neuron_id,), facts.cosines)
+            self._cosines[neuron_id] = facts.cosines
+            self._count("classes", (neuron_id, DEFAULT_THRESHOLD))
         if facts.vocabulary:
-            at = key | {"vector_id": VECTORS.index("out")}
-            self._put("vocab_stats", tables.vocab_stat_rows, at, facts.vocabulary)
+            key = (neuron_id, VECTORS.index("out"))
+            self._put("vocab_stats", tables.vocab_stat_rows, key, facts.vocabulary)
 
-    def _classify(self, neuron_id: int, cosines: Mapping[str, float]) -> None:
-        """Give a neuron the class that its cosines mean (METHODS §2)."""
+    def _classify(self) -> None:
+        """Give neurons the class that their cosines mean (METHODS §2)."""
+        said, self._cosines = self._cosines, {}
         one = {
-            name: np.array([cosines.get(name, np.nan)])
+            name: np.array([cosines.get(name, np.nan) for cosines in said.values()])
             for name in ("gate_in", "gate_out", "in_out")
         }
         gated = self._model.gated
         gate_in, gate_out = (one["gate_in"], one["gate_out"]) if gated else (None, None)
-        class_id = int(classify(gate_in, gate_out, one["in_out"], DEFAULT_THRESHOLD)[0])
-        key = {"neuron_id": neuron_id, "threshold": DEFAULT_THRESHOLD}
-        self._put("classes", tables.classes, key, {"class_id": class_id})
+        class_ids = classify(gate_in, gate_out, one["in_out"], DEFAULT_THRESHOLD)
+        for neuron_id, class_id in zip(said, class_ids.tolist(), strict=True):
+            key = (neuron_id, DEFAULT_THRESHOLD)
+            self._rows[tables.classes].put(key, {"class_id": class_id})
 
-    def _put(
-        self, name: str, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]
-    ) -> None:
+    def _put(self, name: str, table: Table, key: Key, values: Mapping[str, Any]) -> None:
         """Set columns of a row, which is made where there is none."""
-        condition = and_(*(table.c[column] == value for column, value in key.items()))
-        if values:
-            done = self._connection.execute(update(table).where(condition).values(**values))
-            n = done.rowcount
-        else:
-            n = len(self._connection.execute(table.select().where(condition)).all())
-        if not n:
-            self._connection.execute(insert(table), {**key, **values})
-        # Several entries may say something of one row.
-        row = (name, *key.values())
-        self._report.rows[name] += row not in self._counted
-        self._counted.add(row)
+        self._rows[table].put(key, values)
+        self._count(name, key)
 
-    def _store_examples(self, neuron_id: int, facts: Facts) -> None:
-        for name, table, code, examples in (
-            ("example", tables.example_rows, {"list_id": _LIST}, facts.examples),
-            ("control", tables.control_example_rows, {"kind_id": _RANDOM}, facts.controls),
-        ):
+    def _count(self, name: str, key: Key) -> None:
+        """Count a row once, however many entries say something of it: a byte for each neuron."""
+        neuron_id, *rest = key
+        n_neurons = self._model.n_layers * self._model.d_mlp
+        counted = self._counted.setdefault((name, *rest), bytearray(n_neurons))
+        place = neuron_id - self._model.first_neuron_id
+        self._report.rows[name] += not counted[place]
+        counted[place] = 1
+
+    def _put_examples(self, neuron_id: int, facts: Facts) -> None:
+        for name, examples in (("example", facts.examples), ("control", facts.controls)):
             if not examples:
                 continue
             if self._model.gated:
@@ -202,40 +231,15 @@ class _Storing:
             kept = _keep_first(given)
             weaker = facts.n_weaker if name == "example" else 0
             self._report.left_out[_BEYOND] += len(given) - len(kept) + weaker
-            self._replace(name, table, neuron_id, code, kept)
-
-    def _replace(
-        self,
-        name: str,
-        table: Table,
-        neuron_id: int,
-        code: Mapping[str, int],
-        examples: Sequence[TextExample],
-    ) -> None:
-        column, value = next(iter(code.items()))
-        dataset_id = self._texts.dataset_id
-        of_list = (table.c.neuron_id == neuron_id) & (table.c.dataset_id == dataset_id)
-        of_list &= table.c[column] == value
-        before = self._connection.execute(table.delete().where(of_list)).rowcount
-        n = len(examples)
-        values = np.array([one.value for one in examples], np.float64)
-        scaled = "scaled_value" in table.c
-        columns: Columns = {
-            "neuron_id": [neuron_id] * n,
-            "dataset_id": [dataset_id] * n,
-            column: [value] * n,
-            "rank": list(range(n)),
-            "text_id": [self._texts.find(one.text) for one in examples],
-            "position": [one.position for one in examples],
-            "scaled_value" if scaled else "value": (
-                scale(values, table.c.scaled_value) if scaled else values
-            ),
-        }
-        self._report.rows[name] += insert_columns(self._connection, table, columns)
-        self._report.replaced[name] += before
+            listed = [
+                ListedExample(self._texts.hold(one.text), one.position, one.value) for one in kept
+            ]
+            self._report.rows[name] += len(listed)
+            self._report.replaced[name] += self._lists[name].put(neuron_id, listed)
 
     def finish(self) -> None:
         """Store what waits, and count it."""
+        self._store_waiting()
         counts = self._annotations.finish()
         if counts.n_all:
             self._report.rows["annotations"] = counts.n_all

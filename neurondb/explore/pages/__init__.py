@@ -6,9 +6,13 @@ A page module has `answer`, which takes a `Request` of `explore/site.py` and ret
 
 from typing import Final
 
+from neurondb.reading.run_digests import LENGTH
+
 _MODEL: Final = r"(?P<model>[^/]+?)"
 _PLACE: Final = r"(?P<layer>[0-9]{1,19})\.(?P<neuron>[0-9]{1,19}(?:\.[0-9]{1,19})?)"
 """The neuron of a layer, or of an expert of it: its expert and its number there."""
+_RUN: Final = rf"[0-9]{{1,9}}|[0-9a-f]{{{LENGTH}}}"
+"""A run: its number in this database, or its digest, which lasts."""
 _JSON: Final = r"(?P<format>\.json)?$"
 
 PAGES: Final = {
@@ -25,14 +29,14 @@ PAGES: Final = {
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
     r"/text/(?P<dataset>[^/]+)/(?P<ordinal>[0-9]{1,12})" + _JSON: "text",
-    r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
-    r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
-    r"/entropy/(?P<run_id>[0-9]{1,9})" + _JSON: "entropy",
-    r"/attributes/(?P<run_id>[0-9]{1,9})" + _JSON: "attributes",
-    r"/generation/(?P<run_id>[0-9]{1,9})" + _JSON: "generation",
+    rf"/run/(?P<run_id>{_RUN})" + _JSON: "run",
+    rf"/concept/(?P<run_id>{_RUN})" + _JSON: "concept",
+    rf"/entropy/(?P<run_id>{_RUN})" + _JSON: "entropy",
+    rf"/attributes/(?P<run_id>{_RUN})" + _JSON: "attributes",
+    rf"/generation/(?P<run_id>{_RUN})" + _JSON: "generation",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
-    r"/series/(?P<series_id>[0-9]{1,9})" + _JSON: "series",
+    rf"/series/(?P<series_id>{_RUN})" + _JSON: "series",
     rf"/live/{_MODEL}" + _JSON: "live.page",
     rf"/live/{_MODEL}/intervene$": "live.intervene",
     r"/annotate$": "annotate",

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from neurondb.contracts.attributes import AttributeRates, RateCurve
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, make_named_sql
 from neurondb.formatting.text import make_visible
@@ -74,7 +75,7 @@ def answer(request: Request) -> Page:
     Raises:
         UnknownNameError: no such run.
     """
-    run_id = int(request.path["run_id"])
+    run_id = find_number(request, "attributes", request.path["run_id"])
     found = read_attribute_page(request.connection, run_id)
     run, rates = found.run, found.rates
     content = Attributes(
@@ -92,7 +93,8 @@ def answer(request: Request) -> Page:
         make_named_sql("attribute-rates", model=found.model, run=str(run_id)),
         Sql("p of the answers", _ANSWERS, {"run_id": run_id}),
     )
-    return Page("attributes", f"Attribute rates {run_id} of {make_visible(found.model)}", content)
+    title = f"Attribute rates {run_id} of {make_visible(found.model)}"
+    return make_run_page(request, "attributes", run_id, title, content)
 
 
 def _list_layers(rates: AttributeRates) -> tuple[LayerRates, ...]:

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import keep_start, make_visible
@@ -48,7 +49,7 @@ def answer(request: Request) -> Page:
     Raises:
         UnknownNameError: no such run.
     """
-    run_id = int(request.path["run_id"])
+    run_id = find_number(request, "concept", request.path["run_id"])
     page = read_concept_page(request.connection, run_id)
     n_random = page.run.n_random
     given = {"run_id": run_id}
@@ -63,7 +64,7 @@ def answer(request: Request) -> Page:
         Sql("its sweeps", _SWEEPS, given),
     )
     title = f"{keep_start(page.run.concept, 40)} in {make_visible(page.model)}"
-    return Page("concept", title, content)
+    return make_run_page(request, "concept", run_id, title, content)
 
 
 def _write_command(page: ConceptPage) -> str:

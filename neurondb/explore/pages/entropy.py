@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from neurondb.contracts.entropy import EntropyCurves
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
@@ -62,7 +63,7 @@ def answer(request: Request) -> Page:
     Raises:
         UnknownNameError: no such run.
     """
-    run_id = int(request.path["run_id"])
+    run_id = find_number(request, "entropy", request.path["run_id"])
     found = read_entropy_page(request.connection, run_id)
     curves = found.curves
     places = (*curves.neurons, *curves.baseline)
@@ -76,7 +77,8 @@ def answer(request: Request) -> Page:
         _write_command(found),
         Sql("its effects", _EFFECTS, {"run_id": run_id}),
     )
-    return Page("entropy", f"Entropy run {run_id} on {make_visible(found.model)}", content)
+    title = f"Entropy run {run_id} on {make_visible(found.model)}"
+    return make_run_page(request, "entropy", run_id, title, content)
 
 
 def _read_neuron(curves: EntropyCurves, place: int, name: str) -> FixedNeuron:

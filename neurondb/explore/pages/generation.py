@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
@@ -86,7 +87,7 @@ def answer(request: Request) -> Page:
     Raises:
         UnknownNameError: no such run.
     """
-    run_id = int(request.path["run_id"])
+    run_id = find_number(request, "generation", request.path["run_id"])
     found = read_generation_page(request.connection, run_id)
     bindings = {"run_id": run_id}
     by_run: dict[str, list[ShownText]] = {}
@@ -110,7 +111,8 @@ def answer(request: Request) -> Page:
         Sql("the texts", _TEXTS, bindings),
         Sql("the shares", _SHARES, bindings),
     )
-    return Page("generation", f"Texts {run_id} of {make_visible(found.model)}", content)
+    title = f"Texts {run_id} of {make_visible(found.model)}"
+    return make_run_page(request, "generation", run_id, title, content)
 
 
 def _write_command(page: GenerationPage) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import NeuronDBError
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
@@ -78,7 +79,7 @@ def answer(request: Request) -> Page:
     Raises:
         UnknownNameError: when there is no such run.
     """
-    run_id = int(request.path["run_id"])
+    run_id = find_number(request, "run", request.path["run_id"])
     page = request.site.cached(("run", run_id), lambda: read_run_page(request.connection, run_id))
     bindings = {"run_id": run_id}
     content = Run(
@@ -91,7 +92,8 @@ def answer(request: Request) -> Page:
         Sql("its neurons", _MEMBERS, bindings),
         Sql("the tokens that changed most", _CHANGED, bindings),
     )
-    return Page("run", f"Run {run_id} on {make_visible(page.run.model)}", content)
+    title = f"Run {run_id} on {make_visible(page.run.model)}"
+    return make_run_page(request, "run", run_id, title, content)
 
 
 def _find_order(page: RunPage) -> str | None:

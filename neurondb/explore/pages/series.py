@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from neurondb.explore.lasting_runs import find_number, make_run_page
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, make_named_sql
 from neurondb.reading.series import read_series
@@ -41,7 +42,7 @@ def answer(request: Request) -> Page:
         UnknownNameError: when there is none of this number, or one of its models has changed since
             it was compared; the message says how to compare again.
     """
-    series_id = int(request.path["series_id"])
+    series_id = find_number(request, "series", request.path["series_id"])
     series = read_series(request.connection, series_id)
     found = request.site.cached(
         ("series", series_id, series.created_at),
@@ -58,4 +59,5 @@ def answer(request: Request) -> Page:
         make_named_sql("series-medians", series=number),
         make_named_sql("series-moved", series=number, limit=str(MOVED)),
     )
-    return Page("series", f"Series {series_id}: {series.title}", content)
+    title = f"Series {series_id}: {series.title}"
+    return make_run_page(request, "series", series_id, title, content)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, delete, insert, update
 
 from neurondb.contracts.explain import EvidenceOptions, Trouble
 from neurondb.database import connect, parse_url
@@ -18,13 +18,17 @@ from tests.neurondb.explaining.planted import HELD_OUT, MODEL, NEURON, SCORED_CO
 
 
 def read(
-    connection: Connection, neuron_id: int = NEURON, case: str | None = None, seed: int = 0
+    connection: Connection,
+    neuron_id: int = NEURON,
+    case: str | None = None,
+    seed: int = 0,
+    radius: int = 24,
 ) -> Batch | Trouble:
     model = find_model(connection, MODEL)
     dataset = find_dataset(connection, model, None)
     assert dataset is not None
     activations = read_activations(connection, neuron_id, dataset)
-    return read_batch(connection, model, neuron_id, activations, case, radius=24, seed=seed)
+    return read_batch(connection, model, neuron_id, activations, case, radius=radius, seed=seed)
 
 
 def read_texts(connection: Connection, **options: Any) -> Batch:
@@ -90,6 +94,38 @@ def test_without_controls_examples_of_other_neurons_stand_in(writing: Connection
     assert isinstance(read(writing), Trouble), "a text of the neuron's own lists is no control"
     writing.execute(insert(e), [listed | {"list_id": 4, "rank": 0, "text_id": 121}])
     assert split(read_texts(writing)) == ({spell(104)}, {spell(121)})
+
+
+def test_no_control_is_shown_at_its_first_token(writing: Connection) -> None:
+    """A token on either side of a place: two tokens in all at the first, three further on."""
+    of_neuron = tables.control_example_rows.c.neuron_id == NEURON
+    writing.execute(update(tables.control_example_rows).where(of_neuron).values(position=0))
+    found = [read_texts(writing, seed=seed, radius=1) for seed in range(12)]
+    assert all(len(batch.texts) == 2 * len(SCORED_CONTROLS) for batch in found)
+    texts = [spell(text_id) for text_id in SCORED_CONTROLS]
+    beyond = {text[at - 1 : at + 2] for text in texts for at in range(1, len(text))}
+    shown = [split(batch)[1] for batch in found]
+    assert all(controls <= beyond for controls in shown)
+    assert not {text[:2] for text in texts} & beyond
+    assert len(set().union(*shown)) > len(texts), "places differ with the seed"
+    assert shown == [split(read_texts(writing, seed=seed, radius=1))[1] for seed in range(12)]
+
+
+def test_of_other_neurons_texts_with_a_peak_of_their_own_come_first(writing: Connection) -> None:
+    writing.execute(delete(tables.control_example_rows))
+    e = tables.example_rows
+    writing.execute(delete(e).where(e.c.neuron_id.between(64, 65)))
+    listed = {"dataset_id": 1, "list_id": 0, "scaled_value": 1.0}
+    rows = [
+        {"neuron_id": 70, "rank": 0, "text_id": 121, "position": 0},
+        {"neuron_id": 70, "rank": 1, "text_id": 122, "position": 3},
+        {"neuron_id": 71, "rank": 0, "text_id": 125, "position": 0},
+    ]
+    writing.execute(insert(e), [listed | row for row in rows])
+    _, controls = split(read_texts(writing))
+    assert controls == {spell(122), spell(125)}
+    writing.execute(delete(e).where((e.c.neuron_id == NEURON) & (e.c.rank > 3)))
+    assert split(read_texts(writing))[1] == {spell(122)}
 
 
 @pytest.mark.parametrize(

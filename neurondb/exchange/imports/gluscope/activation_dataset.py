@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from neurondb.errors import TextError
+from neurondb.exchange.imports.files import read_batches
 from neurondb.exchange.imports.gluscope.columns import (
     ALL_EXTREMES,
     CASES,
@@ -61,6 +62,8 @@ def open_activation_file(path: Path) -> ActivationFile:
 
 class ActivationDataset:
     """The files of an activation dataset, in the order of their names."""
+
+    canonical = True
 
     def __init__(self, path: Path) -> None:
         """Look at the files' columns.
@@ -140,7 +143,7 @@ class ActivationDataset:
                     yield from _read_arrow(file, columns)
                     continue
                 with pq.ParquetFile(file) as parquet:
-                    for batch in parquet.iter_batches(ROWS_A_BATCH, columns=list(columns)):
+                    for batch in read_batches(parquet, ROWS_A_BATCH, columns):
                         yield pa.Table.from_batches([batch])
             except (OSError, pa.ArrowException) as error:
                 raise _explain(file, error) from error

@@ -131,25 +131,24 @@ def make_examples(batch: Batch, dataset_id: int, text_ids: Mapping[str, Ids], mo
     """
     lists = [one for one in ALL_EXTREMES if one.values in batch.values and one.indices in text_ids]
     n = len(batch.ids)
-    parts = []
-    for one in lists:
-        values, texts = batch.values[one.values][:, :most], text_ids[one.indices][:, :most]
-        real = np.nan_to_num(values) != 0
-        neurons, places = np.nonzero(real & (texts >= 0))
-        ranks = (np.cumsum(real & (texts >= 0), axis=1) - 1)[neurons, places]
-        list_ids = np.full(len(neurons), one.list_id)
-        found = (texts[neurons, places], values[neurons, places])
-        parts.append((neurons, list_ids, ranks, *found))
-    if not parts or not n:
+    width = min(max((batch.values[one.values].shape[1] for one in lists), default=0), most)
+    if not n or not width:
         return {"neuron_id": batch.ids[:0]}
-    neurons, list_ids, ranks, texts, values = (np.concatenate(c) for c in zip(*parts, strict=True))
-    order = np.lexsort((ranks, list_ids, batch.ids[neurons]))
+    values = np.zeros((n, len(lists), width))
+    texts = np.full((n, len(lists), width), -1, np.int64)
+    for i, one in enumerate(lists):
+        said = np.nan_to_num(batch.values[one.values][:, :width])
+        values[:, i, : said.shape[1]] = said
+        texts[:, i, : said.shape[1]] = text_ids[one.indices][:, :width]
+    is_example = (values != 0) & (texts >= 0)
+    list_ids = np.array([one.list_id for one in lists])[:, None]
+    shape = is_example.shape
     return {
-        "neuron_id": batch.ids[neurons][order],
-        "dataset_id": np.full(len(order), dataset_id),
-        "list_id": list_ids[order],
-        "rank": ranks[order],
-        "text_id": texts[order],
-        "position": np.full(len(order), UNKNOWN_POSITION),
-        "scaled_value": scale(values[order], tables.example_rows.c.scaled_value),
+        "neuron_id": np.broadcast_to(batch.ids[:, None, None], shape)[is_example],
+        "dataset_id": np.full(int(is_example.sum()), dataset_id),
+        "list_id": np.broadcast_to(list_ids, shape)[is_example],
+        "rank": (np.cumsum(is_example, axis=2) - 1)[is_example],
+        "text_id": texts[is_example],
+        "position": np.full(int(is_example.sum()), UNKNOWN_POSITION),
+        "scaled_value": scale(values[is_example], tables.example_rows.c.scaled_value),
     }

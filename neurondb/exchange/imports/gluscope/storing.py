@@ -19,6 +19,7 @@ from neurondb.exchange.imports.gluscope.rows import (
     make_examples,
     make_statistics,
 )
+from neurondb.exchange.imports.gluscope.signs import make_canonical, read_signs
 from neurondb.exchange.imports.gluscope.token_count import Frequencies
 from neurondb.exchange.imports.provenance import ImportedStage, is_imported, store_import
 from neurondb.exchange.imports.report import ImportReport
@@ -59,9 +60,10 @@ class Outline:
 
 
 class ActivationFile(Protocol):
-    """A file of GLUScope's numbers."""
+    """A file of GLUScope's numbers; `canonical` says whether its signs are."""
 
     name: str
+    canonical: bool
 
     def outline(self) -> Outline:
         """Return what it has."""
@@ -96,7 +98,7 @@ def import_activations(
 
     Raises:
         TextError: when a file cannot be read.
-        UsageError: when sizes do not fit.
+        UsageError: when sizes do not fit, or only weights that are not ingested tell the signs.
         IngestError: when the model has other activations on the dataset.
         DatabaseError: when the database cannot be written.
     """
@@ -117,7 +119,8 @@ def import_activations(
             report.same = True
             return report
         _refuse_ingested(connection, model, request.dataset, dataset_id)
-        storing = _Storing(connection, model, dataset_id, request, outline, report)
+        signs = None if file.canonical else read_signs(connection, model, file.name)
+        storing = _Storing(connection, model, dataset_id, request, outline, report, signs)
         with progress.stage("importing", len(outline.layers), "neurons") as advance:
             for layers, neurons, batch in file.batches():
                 storing.store(layers, neurons, batch)
@@ -172,7 +175,9 @@ class _Storing:
         request: ActivationRequest,
         outline: Outline,
         report: ImportReport,
+        signs: NDArray[np.int64] | None,
     ) -> None:
+        self._signs = signs
         self._connection, self._model, self._dataset_id = connection, model, dataset_id
         self._most, self._report = request.examples, report
         self._texts = TextNumbers(connection, dataset_id)
@@ -193,6 +198,8 @@ class _Storing:
             self._report.left_out[reason + describe_sizes(self._model)] += int((~inside).sum())
         order = np.flatnonzero(inside)[np.argsort(ids[inside], kind="stable")]
         batch = _choose(batch, ids, order)
+        if self._signs is not None:
+            batch = make_canonical(batch, self._signs[batch.ids - self._model.first_neuron_id])
         for table in TABLES:
             n = delete_rows(self._connection, table, batch.ids, self._dataset_id)
             self._report.replaced[table.name.removesuffix("_rows")] += n

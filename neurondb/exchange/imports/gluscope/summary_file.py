@@ -6,7 +6,9 @@ It is a dictionary that torch pickled, as `b_activations.py` of sjgerstner/glusc
 Later versions save each layer on its own, as `(case, "blocks.0.mlp.hook_post", "sum")`.
 
 The job `tensor-file` of `ingest` unpickles it with `weights_only`, which runs no code of the
-file's. `summary.pt` without `_refactored` is of a run in the checkpoint's own sign: it is refused.
+file's. `summary.pt` without `_refactored` is of a run in the checkpoint's own signs, which those of
+the ingested weights make canonical (`signs.py`). The files of versions before sign cases, with
+`summary_mean` and `max_activations`, do not have what our relations hold.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,6 +29,8 @@ from neurondb.schema.codes import QUANTITIES
 from neurondb.text_decoding import format_path
 
 JOB: Final = "tensor-file"
+_BEFORE_CASES: Final = frozenset(("summary_freq", "summary_mean", "max_activations"))
+"""Names in the summaries of versions that had no sign cases."""
 _FREQ, _SUM, _MAX = "freq", "sum", "max"
 
 
@@ -37,19 +41,20 @@ class SummaryFile:
         """Unpickle the file.
 
         Raises:
-            TextError: when it is none, or of a run in the checkpoint's own sign.
+            TextError: when it is none.
         """
         self.name = format_path(path.name)
-        if "refactored" not in path.name and path.name.startswith("summary"):
-            raise TextError(
-                f"{format_path(path)} is of a run without --refactor_glu, whose signs are the "
-                "checkpoint's; rename it to summary_refactored.pt if its signs are canonical"
-            )
+        self.canonical = "refactored" in path.name or not path.name.startswith("summary")
         self._path = path
         self._content: Mapping[Any, Any] = load_job(JOB)(path)
         self._shape = self._find_shape()
 
     def _find_shape(self) -> tuple[int, int]:
+        if isinstance(self._content, dict) and _BEFORE_CASES & self._content.keys():
+            raise TextError(
+                f"{format_path(self._path)} is of a version of GLUScope before sign cases; run its "
+                "b_activations.py of today, and give the summary that it writes"
+            )
         for case in CASES:
             found = self._content.get((case, _FREQ)) if isinstance(self._content, dict) else None
             if not isinstance(found, np.ndarray) or found.ndim != 2:

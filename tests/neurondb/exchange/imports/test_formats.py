@@ -15,6 +15,7 @@ from neurondb.exchange.imports import (
     delphi,
     neuronpedia,
     openai_records,
+    storing,
     table,
     transluce,
     universal_neurons,
@@ -183,6 +184,32 @@ def test_a_neuron_in_two_rows_has_numbered_keys(
     for _ in range(2):
         store(universal_neurons.make_reader([file], "paper"), [file])
     assert [row[3:5] for row in ask(SAID)] == [("feature", "all_caps"), ("feature 2", "is_year")]
+
+
+def test_entries_stored_one_by_one_are_those_stored_together(
+    exported: Path, db: Path, store: Callable[..., ImportReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of one neuron, and of one row, that wait together or not."""
+    table = exported / "universal.csv"
+    columns = "layer,neuron,in_out_sim,mean,var,sparsity,feature"
+    rows = ["0,2,0.75,1.5,,0.25,a", "0,2,,2.5,0.5,,b", "0,0,-0.75,,,0.5,", "0,1,,,,,c"]
+    table.write_text("\n".join([columns, *rows, ""]))
+    found = []
+    for size in (4096, 1):
+        monkeypatch.setattr(storing, "FACTS_A_BATCH", size)
+        name = f"of {size}"
+        reader = universal_neurons.make_reader([table], "paper")
+        reports = [store(reader, [table], layers=1, neurons=3, name=name)]
+        files = [*neuronpedia.find_files(exported)] * 2
+        reader = neuronpedia.make_reader(files, "gpt2-small-res-jb", only=True)
+        reports.append(store(reader, files, "neuronpedia", layers=2, neurons=3, name=name + " np"))
+        found.append([(one.rows, one.replaced, one.left_out) for one in reports])
+    assert found[0] == found[1]
+    rows_of = contents(db)
+    for relation in ("activation_stats", "sign_case_rows", "cosines", "classes", "example_rows"):
+        halves = [rows_of[relation][::2], rows_of[relation][1::2]]
+        assert len(halves[0]) == len(halves[1])
+    assert found[0][0][0]["activation_stats"] == 2
 
 
 ROW = {"modelId": "gpt2-small", "layer": "1-res-jb"}

@@ -1,5 +1,7 @@
 """Run pages, and what the neuron page says of removing the neuron alone."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -155,3 +157,16 @@ def test_a_neuron_that_was_not_removed_has_its_estimate_only(site: Site, sample:
         row["attribution_loss"],
         row["attribution_entropy"],
     ]
+
+
+def test_the_permalink_names_what_was_asked_for(site: Site) -> None:
+    answer = site.get(f"/run/{CLASS_RUN + 1}")
+    (link,) = {x for x in answer.page.links if re.fullmatch("/run/[0-9a-f]{16}", x)}
+    assert 'rel="bookmark"' in answer.text
+    digest = link.removeprefix("/run/")
+    by_digest = site.get(link).text.replace(f"{digest}.json", "")
+    assert by_digest == answer.text.replace(f"{CLASS_RUN + 1}.json", "")
+    assert site.get(f"{link}.json").json == site.get(f"/run/{CLASS_RUN + 1}.json").json
+    absent = site.get(f"/run/{16 * '0'}")
+    assert absent.status == 404
+    assert "no run of this database was asked for" in absent.text

@@ -1,8 +1,12 @@
 """The pages of entropy runs, attribute rates and generated texts, and what leads to them."""
 
+import re
+
+import pytest
 from sqlalchemy import Engine
 
 from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_concepts import CONCEPT_RUN
 from tests.support.sample_facts import WIDTH
 from tests.support.sample_runs import (
     ATTRIBUTE_RUN,
@@ -41,6 +45,22 @@ def test_an_entropy_run(site: Site, sample_engine: Engine) -> None:
     assert f"/neuron/sample-llama/{name(FIXED[0])}" in answer.links
     assert "--values=0,2,4 --random 3" in answer.text
     assert len(site.rows_of(content["effects_sql"])) == 4 * 5 * len(FIXED_AT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "run_id"),
+    [
+        ("entropy", ENTROPY_RUN + 1),
+        ("attributes", ATTRIBUTE_RUN + 1),
+        ("generation", GENERATION_RUN + 1),
+        ("concept", CONCEPT_RUN + 1),
+        ("series", 1),
+    ],
+)
+def test_every_run_has_an_address_that_lasts(site: Site, kind: str, run_id: int) -> None:
+    links = site.get(f"/{kind}/{run_id}").page.links
+    (link,) = {x for x in links if re.fullmatch(rf"/{kind}/[0-9a-f]{{16}}", x)}
+    assert site.get(f"{link}.json").json == site.get(f"/{kind}/{run_id}.json").json
 
 
 def test_attribute_rates(site: Site, sample_engine: Engine) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from neurondb.errors import NeuronDBError, UnknownNameError
+from neurondb.errors import DatabaseError, NeuronDBError, UnknownNameError
 from neurondb.exchange.exports.chosen import Choice
 from neurondb.explore.static_site.addresses import Addresses, is_searchable, name_folder
 from neurondb.explore.static_site.folder import MARK, replace_folder
@@ -216,6 +216,14 @@ def test_a_folder_is_replaced_only_where_it_is_ours(sample: Sample, tmp_path: Pa
     with pytest.raises(UnknownNameError, match="no neuron fits 'in_norm<0'"):
         write(sample, tmp_path / "none", Choice("in_norm<0"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "site"]
+
+
+def test_a_server_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    wanted = StaticSite(tmp_path / "site", Choice(""), "postgresql://me:secret@lab/neurons")
+    with pytest.raises(DatabaseError, match=r"`neurondb copy .* makes one of it") as refused:
+        write_static_site(wanted, Silent())
+    assert "secret" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

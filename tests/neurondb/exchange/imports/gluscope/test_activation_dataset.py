@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from neurondb.errors import IngestError, NeuronDBError, TextError, UsageError
 from neurondb.exchange.imports.gluscope.activation_dataset import (
@@ -170,37 +169,6 @@ def test_texts_given_later_fill_in(dataset: Path, imported: Any, tmp_path: Path)
     assert ask(db, "SELECT ordinal, text FROM texts") == ask(
         imported[0], "SELECT ordinal, text FROM texts"
     )
-
-
-@pytest.mark.parametrize("by_layer", [False, True])
-def test_a_summary_holds_the_same(
-    dataset: Path, imported: Any, tmp_path: Path, by_layer: bool
-) -> None:
-    def tensors(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: tensors(one) for key, one in value.items()}
-        return torch.from_numpy(np.ascontiguousarray(value))
-
-    path = tmp_path / "summary_refactored.pt"
-    torch.save(tensors(files.make_summary(DRAWN, by_layer=by_layer)), path)
-    db = tmp_path / "n.db"
-    run(path, db, texts=dataset.with_name("texts.parquet"))
-    for table in ("activation_stats", "sign_case_rows", "example_rows"):
-        assert ask(db, f"SELECT * FROM {table}") == ask(imported[0], f"SELECT * FROM {table}")
-
-
-def test_a_summary_in_the_sign_of_the_checkpoint_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "summary.pt"
-    torch.save({}, path)
-    with pytest.raises(TextError, match="without --refactor_glu"):
-        open_activation_file(path)
-
-
-def test_a_pickle_that_holds_code_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "summary_refactored.pt"
-    torch.save({"code": Path}, path)
-    with pytest.raises(TextError, match="more than data"):
-        open_activation_file(path)
 
 
 def test_arrow_files_of_a_folder_are_read(imported: Any, dataset: Path, tmp_path: Path) -> None:
