@@ -27,6 +27,9 @@ model, and 11.6 a neuron instead of 39."""
 NO_SPREAD: Final = 1e-14
 """Variance of cosines below which it is that of their rounding."""
 
+DECIMALS: Final = 12
+"""Decimals of what is stored."""
+
 _TILE: Final = 4096
 
 
@@ -85,7 +88,8 @@ class PropertyEffects:
         `effect` is NaN for zero vectors, for neurons to which all tokens are the same, for
         properties of fewer than MIN_TOKENS tokens or of all, and below MIN_EFFECT.
         """
-        effect, inside, outside = self._compare(out)
+        # Rounded so that another process, which may sum in another order, stores the same.
+        effect, inside, outside = (v.round(decimals=DECIMALS) for v in self._compare(out))
         effect.masked_fill_(effect.abs() < MIN_EFFECT, torch.nan)
         return PropertyEffectsRecord(*(v.cpu().numpy() for v in (effect, inside, outside)))
 
