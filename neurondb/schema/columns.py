@@ -4,21 +4,27 @@ Every column documents itself (`comment=`). Real numbers are stored as float64; 
 computed in float32 are listed here, as they have 24 significant bits whatever holds them.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Computed,
     Double,
     ForeignKey,
     Integer,
     MetaData,
     SmallInteger,
     String,
+    Table,
 )
 
 from neurondb.schema.codes import QUANTITY_COLUMNS
+
+Ints = TypeVar("Ints", int, NDArray[np.int64])
 
 metadata = MetaData(
     naming_convention={
@@ -98,6 +104,65 @@ def unscale(column: Column[float]) -> ColumnElement[float]:
 def write_unscaled(name: str, bits: int) -> str:
     """Return the SQL that reads a number from the scaled column of the rows `r`."""
     return f"r.scaled_{name} / {2.0**bits}"
+
+
+FIRST_PLACES: Final = 128
+"""How far places begin below zero, as one byte does."""
+
+
+def place(target: str, n_lists: int, comment: str) -> list[Column[int]]:
+    """Return a part of the primary key that is a list and a rank in one, and both beside it.
+
+    In SQLite it takes a byte for the first 256 places, where two columns take two and one more to
+    say how long they are; `list_id` and `rank` are computed when they are read.
+
+    Args:
+        target: column with the codes of the lists.
+        n_lists: how many lists there are.
+        comment: what a rank is.
+    """
+    counted = f"(place + {FIRST_PLACES})"
+    packed = f"list and rank in one: rank × {n_lists} + list_id − {FIRST_PLACES}"
+    return [
+        Column(
+            "place",
+            Integer,
+            primary_key=True,
+            autoincrement=False,
+            comment=packed,
+            info={"n_lists": n_lists},
+        ),
+        Column(
+            "list_id",
+            SmallInteger,
+            Computed(f"{counted} % {n_lists}"),
+            ForeignKey(target),
+            nullable=False,
+            comment="code of the list, computed from place",
+        ),
+        Column(
+            "rank",
+            SmallInteger,
+            Computed(f"{counted} / {n_lists}"),
+            nullable=False,
+            comment=f"{comment}; computed from place",
+        ),
+    ]
+
+
+def encode_place(list_id: Ints, rank: Ints, n_lists: int) -> Ints:
+    """Return the place of a rank of a list, or those of equally many."""
+    return rank * n_lists + list_id - FIRST_PLACES
+
+
+def list_stored(table: Table) -> list[Column[Any]]:
+    """Return the columns that rows are written with: all but those that the database computes."""
+    return [column for column in table.columns if column.computed is None]
+
+
+def find_place(table: Table) -> Column[Any] | None:
+    """Return the column that list and rank of a table's rows are computed from, if one is."""
+    return next((column for column in table.columns if "n_lists" in column.info), None)
 
 
 def integer(name: str, comment: str, *, nullable: bool = False) -> Column[int]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
+    EXAMPLE_LISTS,
     GATED_CASES,
     PEAK_PLACES,
     QUANTITIES,
@@ -18,7 +19,7 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
-from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
+from neurondb.schema.columns import COSINE_BITS, FIRST_PLACES, VALUE_BITS, write_unscaled
 from neurondb.schema.concept_views import CONCEPT_VIEWS
 from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.named_neurons import NAMED_NEURONS
@@ -125,6 +126,8 @@ _BOS_ONLY = f"""(SELECT CASE WHEN MAX(e.position) = 0 THEN 1 WHEN MAX(e.position
           AND l.sign_case = c.sign_case AND l.quantity = '{QUANTITIES[0]}')"""
 
 _HOOK_POST_LIST = f"r.list_id / {len(PEAK_PLACES)} * {len(QUANTITIES)}"
+# By the key: a list alone is found by looking through the neuron's examples.
+_BEST_PLACE = f"r.best_rank * {len(EXAMPLE_LISTS)} + {_HOOK_POST_LIST} - {FIRST_PLACES}"
 
 _SIGN_CASES = f"""
 SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()},
@@ -153,7 +156,7 @@ SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
           AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
        (SELECT e.scaled_value / {2.0**VALUE_BITS} FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
-          AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
+          AND e.place = {_BEST_PLACE}) AS value
 FROM peak_token_rows r
 JOIN peak_token_lists l ON l.list_id = r.list_id
 """
