@@ -2,7 +2,7 @@
 
 The key of a token list has the token in place of its rank: the index by token, which has the key's
 columns beside its own, then has no rank. Examples have list and rank in one column, `place`, from
-which the database computes both when they are asked for (`neurondb.schema.columns`). No number
+which the database computes both when they are asked for (`neurondb.schema.places`). No number
 changes. Rows are copied into new tables in the order of the new key, in the transaction of the
 upgrade; `neurondb upgrade` and `neurondb check --repair` then give back the room.
 """
@@ -21,7 +21,11 @@ depends_on = None
 N_LISTS = 24
 """Lists of examples: four quantities in six sign cases."""
 
-PLACE = f'"rank" * {N_LISTS} + list_id - 128'
+RANKS = 16
+"""Ranks of a list that stand side by side, before those of all lists beyond them."""
+
+PLACE = (f'CASE WHEN "rank" < {RANKS} THEN list_id * {RANKS} + "rank"'
+         f' ELSE "rank" * {N_LISTS} + list_id END - 128')
 TOKEN_KEY = ('neuron_id', 'list_id', 'token_id')
 FORMER_TOKEN_KEY = ('neuron_id', 'list_id', '"rank"')
 TOKEN_COLUMNS = ('neuron_id', 'list_id', '"rank"', 'token_id', 'scaled_cosine')
@@ -96,13 +100,21 @@ def _create_tokens(key: tuple[str, ...]) -> None:
 def _create_examples() -> None:
     op.create_table('example_rows',
     *_list_key_columns(),
-    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False, comment='list and rank in one: rank × 24 + list_id − 128'),
-    sa.Column('list_id', sa.SmallInteger(), sa.Computed(f'(place + 128) % {N_LISTS}'), nullable=False, comment='code of the list, computed from place'),
-    sa.Column('rank', sa.SmallInteger(), sa.Computed(f'(place + 128) / {N_LISTS}'), nullable=False, comment='place in the list, from 0, which has the largest |value|; computed from place'),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False, comment='list and rank in one (neurondb.schema.places, 24 lists)'),
+    sa.Column('list_id', sa.SmallInteger(), _compute(f'/ {RANKS}', f'% {N_LISTS}'), nullable=False, comment='code of the list, computed from place'),
+    sa.Column('rank', sa.SmallInteger(), _compute(f'% {RANKS}', f'/ {N_LISTS}'), nullable=False, comment='place in the list, from 0, which has the largest |value|; computed from place'),
     *_list_example_columns(),
     sa.PrimaryKeyConstraint('neuron_id', 'dataset_id', 'place', name=op.f('pk_example_rows')),
     sqlite_with_rowid=False
     )
+
+
+def _compute(near: str, far: str) -> sa.Computed:
+    """Return a column's expression, computed when it is read; PostgreSQL before 18 stores it."""
+    first_far = N_LISTS * RANKS - 128
+    expression = (f'CASE WHEN place < {first_far} THEN (place + 128) {near}'
+                  f' ELSE (place + 128) {far} END')
+    return sa.Computed(expression, persisted=True if _is_postgresql() else None)
 
 
 def _create_former_examples() -> None:

@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_
 
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
-from neurondb.schema.columns import encode_place, unscale
+from neurondb.schema.columns import unscale
 from neurondb.schema.named_neurons import named_neurons
+from neurondb.schema.places import is_of_list
 
 FIRES: Final = {"peak": "fires on", "previous": "fires after", "next": "fires before"}
 """Place of a token → what the neuron does that has it there."""
@@ -112,18 +113,14 @@ def _measure_lists(
 def _match_list(row: Any) -> ColumnElement[bool]:
     """Return the condition that examples are those that a row of peak tokens was counted in."""
     e = tables.example_rows.c
-    is_list = e.list_id == _find_example_list(row)
+    in_case = row.list_id // len(codes.PEAK_PLACES) * len(codes.QUANTITIES) + _POST
+    is_list = is_of_list(e, in_case, len(codes.EXAMPLE_LISTS))
     return and_(e.neuron_id == row.neuron_id, e.dataset_id == row.dataset_id, is_list)
-
-
-def _find_example_list(row: Any) -> Any:
-    return row.list_id // len(codes.PEAK_PLACES) * len(codes.QUANTITIES) + _POST
 
 
 def _select_example_value(row: Any, rank: Any) -> Any:
     e = tables.example_rows.c
-    place = encode_place(_find_example_list(row), rank, len(codes.EXAMPLE_LISTS))
-    is_it = and_(e.neuron_id == row.neuron_id, e.dataset_id == row.dataset_id, e.place == place)
+    is_it = _match_list(row) & (e.rank == rank)
     return select(unscale(e.scaled_value)).where(is_it).scalar_subquery()
 
 

@@ -4,10 +4,8 @@ Every column documents itself (`comment=`). Real numbers are stored as float64; 
 computed in float32 are listed here, as they have 24 significant bits whatever holds them.
 """
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     Boolean,
     Column,
@@ -22,9 +20,8 @@ from sqlalchemy import (
     Table,
 )
 
+from neurondb.schema import places
 from neurondb.schema.codes import QUANTITY_COLUMNS
-
-Ints = TypeVar("Ints", int, NDArray[np.int64])
 
 metadata = MetaData(
     naming_convention={
@@ -106,23 +103,18 @@ def write_unscaled(name: str, bits: int) -> str:
     return f"r.scaled_{name} / {2.0**bits}"
 
 
-FIRST_PLACES: Final = 128
-"""How far places begin below zero, as one byte does."""
-
-
 def place(target: str, n_lists: int, comment: str) -> list[Column[int]]:
     """Return a part of the primary key that is a list and a rank in one, and both beside it.
 
-    In SQLite it takes a byte for the first 256 places, where two columns take two and one more to
-    say how long they are; `list_id` and `rank` are computed when they are read.
+    In SQLite it takes a byte, where two columns take two and one more to say how long they are;
+    `list_id` and `rank` are computed when they are read.
 
     Args:
         target: column with the codes of the lists.
         n_lists: how many lists there are.
         comment: what a rank is.
     """
-    counted = f"(place + {FIRST_PLACES})"
-    packed = f"list and rank in one: rank × {n_lists} + list_id − {FIRST_PLACES}"
+    packed = f"list and rank in one (neurondb.schema.places, {n_lists} lists)"
     return [
         Column(
             "place",
@@ -135,7 +127,7 @@ def place(target: str, n_lists: int, comment: str) -> list[Column[int]]:
         Column(
             "list_id",
             SmallInteger,
-            Computed(f"{counted} % {n_lists}"),
+            Computed(places.write_list(n_lists)),
             ForeignKey(target),
             nullable=False,
             comment="code of the list, computed from place",
@@ -143,16 +135,11 @@ def place(target: str, n_lists: int, comment: str) -> list[Column[int]]:
         Column(
             "rank",
             SmallInteger,
-            Computed(f"{counted} / {n_lists}"),
+            Computed(places.write_rank(n_lists)),
             nullable=False,
             comment=f"{comment}; computed from place",
         ),
     ]
-
-
-def encode_place(list_id: Ints, rank: Ints, n_lists: int) -> Ints:
-    """Return the place of a rank of a list, or those of equally many."""
-    return rank * n_lists + list_id - FIRST_PLACES
 
 
 def list_stored(table: Table) -> list[Column[Any]]:

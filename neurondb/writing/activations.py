@@ -132,9 +132,6 @@ def _make_top_examples(ids: Ids, lists: Mapping[int, Examples], text_ids: TextId
     columns = _make_examples(ids, lists, "list_id", text_ids)
     if "value" in columns:
         columns["scaled_value"] = scale(columns.pop("value"), tables.example_rows.c.scaled_value)
-        # The key has ranks before lists.
-        order = np.lexsort((columns["list_id"], columns["rank"], columns["neuron_id"]))
-        columns = {name: values[order] for name, values in columns.items()}
     return columns
 
 

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.dialects import postgresql
 
 from neurondb.database import format_url, get_driver_connection, translate_errors
-from neurondb.schema.columns import encode_place, find_place
+from neurondb.schema.columns import find_place
+from neurondb.schema.places import encode_places
 
 Column: TypeAlias = NDArray[Any] | Sequence[Any]
 Columns: TypeAlias = dict[str, Any]
@@ -74,7 +75,7 @@ def pack_places(table: Table, columns: Mapping[str, Column]) -> Mapping[str, Col
     if place is None or "list_id" not in columns:
         return columns
     lists, ranks = np.asarray(columns["list_id"]), np.asarray(columns["rank"])
-    packed = {place.name: encode_place(lists, ranks, place.info["n_lists"])}
+    packed = {place.name: encode_places(lists, ranks, place.info["n_lists"])}
     return packed | {name: v for name, v in columns.items() if name not in ("list_id", "rank")}
 
 

@@ -142,7 +142,7 @@ def test_a_place_that_is_taken_is_refused(former: Path) -> None:
         ((place,),) = connection.execute(
             "SELECT place FROM example_rows WHERE neuron_id = 1 AND list_id = 15 AND rank = 3"
         )
-        assert place == 3 * 24 + 15 - 128
+        assert place == 15 * 16 + 3 - 128
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             connection.execute(
                 "INSERT INTO example_rows (neuron_id, dataset_id, place, text_id, position,"

@@ -10,5 +10,6 @@ def pack_place(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_place(list_id: int, rank: int) -> int:
-    """Return the place of a rank of an example list, of which there are 24."""
-    return 24 * rank + list_id - 128
+    """Return the place of one of the first 16 ranks of an example list, of which there are 24."""
+    assert rank < 16
+    return 16 * list_id + rank - 128

@@ -21,7 +21,8 @@ from neurondb.exchange.parquet.layout import (
 )
 from neurondb.reading.models import Model
 from neurondb.schema import tables
-from neurondb.schema.columns import encode_place, find_place
+from neurondb.schema.columns import find_place
+from neurondb.schema.places import encode_places
 from neurondb.transfer.chunks import Chunk, Values
 from neurondb.transfer.relations import find_kind
 
@@ -134,7 +135,7 @@ def read_batch(table: Table, batch: pa.Table, layer: int | None) -> Chunk:
             columns[column.name] = _scale(column, values)
     if place is not None:
         list_id, rank = (np.asarray(columns[name]) for name in ("list_id", "rank"))
-        columns[place.name] = encode_place(list_id, rank, place.info["n_lists"])
+        columns[place.name] = encode_places(list_id, rank, place.info["n_lists"])
     return Chunk(columns)
 
 

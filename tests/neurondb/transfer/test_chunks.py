@@ -17,8 +17,8 @@ from neurondb.transfer.relations import RELATIONS, find_kind, find_owner, find_s
 
 EXAMPLES: list[tuple[Any, ...]] = [
     (1, 1, -128, 0, 0, 7, 3, 0.5),
-    (1, 1, -104, 0, 1, 8, 0, -1e300),
-    (2, 1, -125, 3, 0, 7, 1023, math.pi),
+    (1, 1, -127, 0, 1, 8, 0, -1e300),
+    (2, 1, -80, 3, 0, 7, 1023, math.pi),
 ]
 """Rows of example_rows."""
 MASK = 2**64 - 1
