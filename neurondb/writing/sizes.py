@@ -22,7 +22,7 @@ HISTOGRAMS: Final = "activation_histograms"
 
 BYTES_A_ROW: Final[Mapping[str, float]] = {
     TOP_TOKENS: 33.8,
-    EXAMPLES: 22.3,
+    EXAMPLES: 22.0,
     HISTOGRAMS: 132,
     "sign_case_rows": 136,
     "activation_stats": 125,
@@ -33,7 +33,7 @@ BYTES_A_ROW: Final[Mapping[str, float]] = {
     "classes": 38,
     "double_checking": 24,
     "property_effects": 56,
-    "peak_token_rows": 33,
+    "peak_token_rows": 35.5,
     "descriptions": 130,
     "tokens": 60,
 }
