@@ -76,8 +76,8 @@ def former(tmp_path: Path) -> Path:
         for neuron_id in (1, 2):
             for list_id, n in ((0, 16), (5, 1), (11, 40)):
                 tokens, cosines = draw.sample(range(200_000), n), draw_numbers(draw, n, 31)
-                for rank, row in enumerate(zip(tokens, cosines, strict=True)):
-                    listed = (neuron_id, list_id, rank, *row)
+                for rank, pair in enumerate(zip(tokens, cosines, strict=True)):
+                    listed = (neuron_id, list_id, rank, *pair)
                     connection.execute("INSERT INTO top_token_rows VALUES (?,?,?,?,?)", listed)
             for list_id, n in ((0, 16), (15, 16), (16, 3), (23, 300)):
                 for rank, value in enumerate(draw_numbers(draw, n, 28)):
