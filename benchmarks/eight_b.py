@@ -174,7 +174,9 @@ def _token_list(
 ) -> TokenList:
     shape, rank = (len(themes), k), np.arange(k)
     near = themes + (rng.integers(0, NEIGHBOURS, (len(themes), 1)) + 37 * rank) % NEIGHBOURS
-    token_ids = np.where(rank % 2, _common(rng, shape, d_vocab), near % d_vocab)
+    drawn = np.where(rank % 2, _common(rng, shape, d_vocab), near) % (d_vocab - k)
+    # A list has a token once: ranks differ in what their tokens' ids leave, divided by k.
+    token_ids = drawn // k * k + (rank + rng.integers(0, k, (len(themes), 1))) % k
     first = sign * rng.uniform(0.1, 0.4, (len(themes), 1))
     cosine = first * 0.97 ** (rank + rng.random(shape))
     return TokenList(token_ids, cosine.astype(np.float32))

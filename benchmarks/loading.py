@@ -17,6 +17,7 @@ from neurondb.schema import tables
 from neurondb.writing.rows import insert_columns, scale, transaction
 
 N_NEURONS, N_LISTS, K = 8192, 12, 16
+STEPS = np.arange(K) * (128_256 // K)
 COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "scaled_cosine")
 
 
@@ -26,8 +27,9 @@ def layer_columns(layer: int, rng: np.random.Generator) -> dict[str, np.ndarray]
     return {
         "neuron_id": np.repeat(np.arange(N_NEURONS) + layer * N_NEURONS, N_LISTS * K),
         "list_id": np.tile(np.repeat(np.arange(N_LISTS), K), N_NEURONS),
-        "rank": np.tile(np.arange(K), N_NEURONS * N_LISTS),
-        "token_id": rng.integers(0, 128_256, n_rows),
+        "rank": np.tile(rng.permutation(K), N_NEURONS * N_LISTS),
+        # In the order of the key: a list's tokens ascend.
+        "token_id": rng.integers(0, 128_256 // K, n_rows) + np.tile(STEPS, N_NEURONS * N_LISTS),
         "scaled_cosine": scale(
             rng.normal(0, 0.1, n_rows).astype(np.float32), tables.top_token_rows.c.scaled_cosine
         ),

@@ -14,6 +14,7 @@ from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
 from neurondb.schema.columns import unscale
 from neurondb.schema.named_neurons import named_neurons
+from neurondb.schema.places import is_of_list
 
 FIRES: Final = {"peak": "fires on", "previous": "fires after", "next": "fires before"}
 """Place of a token → what the neuron does that has it there."""
@@ -113,7 +114,8 @@ def _match_list(row: Any) -> ColumnElement[bool]:
     """Return the condition that examples are those that a row of peak tokens was counted in."""
     e = tables.example_rows.c
     in_case = row.list_id // len(codes.PEAK_PLACES) * len(codes.QUANTITIES) + _POST
-    return and_(e.neuron_id == row.neuron_id, e.dataset_id == row.dataset_id, e.list_id == in_case)
+    is_list = is_of_list(e, in_case, len(codes.EXAMPLE_LISTS))
+    return and_(e.neuron_id == row.neuron_id, e.dataset_id == row.dataset_id, is_list)
 
 
 def _select_example_value(row: Any, rank: Any) -> Any:

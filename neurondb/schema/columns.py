@@ -10,14 +10,17 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Computed,
     Double,
     ForeignKey,
     Integer,
     MetaData,
     SmallInteger,
     String,
+    Table,
 )
 
+from neurondb.schema import places
 from neurondb.schema.codes import QUANTITY_COLUMNS
 
 metadata = MetaData(
@@ -98,6 +101,55 @@ def unscale(column: Column[float]) -> ColumnElement[float]:
 def write_unscaled(name: str, bits: int) -> str:
     """Return the SQL that reads a number from the scaled column of the rows `r`."""
     return f"r.scaled_{name} / {2.0**bits}"
+
+
+def place(target: str, n_lists: int, comment: str) -> list[Column[int]]:
+    """Return a part of the primary key that is a list and a rank in one, and both beside it.
+
+    In SQLite it takes a byte, where two columns take two and one more to say how long they are;
+    `list_id` and `rank` are computed when they are read.
+
+    Args:
+        target: column with the codes of the lists.
+        n_lists: how many lists there are.
+        comment: what a rank is.
+    """
+    packed = f"list and rank in one (neurondb.schema.places, {n_lists} lists)"
+    return [
+        Column(
+            "place",
+            Integer,
+            primary_key=True,
+            autoincrement=False,
+            comment=packed,
+            info={"n_lists": n_lists},
+        ),
+        Column(
+            "list_id",
+            SmallInteger,
+            Computed(places.write_list(n_lists)),
+            ForeignKey(target),
+            nullable=False,
+            comment="code of the list, computed from place",
+        ),
+        Column(
+            "rank",
+            SmallInteger,
+            Computed(places.write_rank(n_lists)),
+            nullable=False,
+            comment=f"{comment}; computed from place",
+        ),
+    ]
+
+
+def list_stored(table: Table) -> list[Column[Any]]:
+    """Return the columns that rows are written with: all but those that the database computes."""
+    return [column for column in table.columns if column.computed is None]
+
+
+def find_place(table: Table) -> Column[Any] | None:
+    """Return the column that list and rank of a table's rows are computed from, if one is."""
+    return next((column for column in table.columns if "n_lists" in column.info), None)
 
 
 def integer(name: str, comment: str, *, nullable: bool = False) -> Column[int]:

@@ -6,9 +6,11 @@ again after it (`neurondb.migrate`), so they always match this file.
 
 from typing import Final, NamedTuple
 
+from neurondb.schema import places
 from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
+    EXAMPLE_LISTS,
     GATED_CASES,
     PEAK_PLACES,
     QUANTITIES,
@@ -117,14 +119,15 @@ LEFT JOIN rw_classes ka ON ka.class_id = r.class_a
 LEFT JOIN rw_classes kb ON kb.class_id = r.class_b
 """
 
+_POST_OF_CASE = f"r.sign_case_id * {len(QUANTITIES)}"
 # Evaluated only where it is asked for: the list is sixteen rows side by side.
 _BOS_ONLY = f"""(SELECT CASE WHEN MAX(e.position) = 0 THEN 1 WHEN MAX(e.position) > 0 THEN 0 END
         FROM example_rows e
-        JOIN example_lists l ON l.list_id = e.list_id
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
-          AND l.sign_case = c.sign_case AND l.quantity = '{QUANTITIES[0]}')"""
+          AND {places.write_is_of_list("e", _POST_OF_CASE, len(EXAMPLE_LISTS))})"""
 
 _HOOK_POST_LIST = f"r.list_id / {len(PEAK_PLACES)} * {len(QUANTITIES)}"
+_IS_OF_LIST = places.write_is_of_list("e", _HOOK_POST_LIST, len(EXAMPLE_LISTS))
 
 _SIGN_CASES = f"""
 SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()},
@@ -150,10 +153,10 @@ SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
        r.count,
        (SELECT COUNT(*) FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
-          AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
+          AND {_IS_OF_LIST}) AS list_size,
        (SELECT e.scaled_value / {2.0**VALUE_BITS} FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
-          AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
+          AND e.rank = r.best_rank AND {_IS_OF_LIST}) AS value
 FROM peak_token_rows r
 JOIN peak_token_lists l ON l.list_id = r.list_id
 """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Boolean, Column, Connection, Double, SmallInteger, Table
 
 from neurondb.database import get_driver_connection
+from neurondb.schema.columns import list_stored
 from neurondb.transfer.chunks import Chunk, Values, list_values
 from neurondb.transfer.relations import find_kind, is_numeric
 from neurondb.writing.rows import insert_columns
@@ -26,14 +27,14 @@ def load_chunk(connection: Connection, table: Table, chunk: Chunk) -> None:
         _load_binary(connection, table, chunk)
         return
     columns = {
-        name: list_values(find_kind(table.c[name]), values)
-        for name, values in chunk.columns.items()
+        column.name: list_values(find_kind(column), chunk.columns[column.name])
+        for column in list_stored(table)
     }
     insert_columns(connection, table, columns)
 
 
 def _load_binary(connection: Connection, table: Table, chunk: Chunk) -> None:
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    names = ", ".join(f'"{column.name}"' for column in list_stored(table))
     with (
         get_driver_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)") as copy,
@@ -49,14 +50,15 @@ def encode_rows(table: Table, chunk: Chunk) -> bytes:
     A row is its number of fields, then each field's bytes behind their number; −1 and no bytes
     are NULL.
     """
+    columns = list_stored(table)
     fields: list[tuple[Any, ...]] = [("n_fields", ">i2")]
-    for column in table.columns:
+    for column in columns:
         fields += [(f"{column.name} bytes", ">i4"), (column.name, _choose_format(column))]
     rows = np.empty(chunk.n_rows, np.dtype(fields))
-    rows["n_fields"] = len(table.columns)
+    rows["n_fields"] = len(columns)
     cells = rows.view(np.uint8).reshape(chunk.n_rows, rows.itemsize)
     absent: list[tuple[str, NDArray[np.bool_]]] = []
-    for column in table.columns:
+    for column in columns:
         name, values = column.name, chunk.columns[column.name]
         nulls = _find_nulls(values)
         rows[name] = values if nulls is None else np.where(nulls, 0, values)

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.dialects import postgresql
 
 from neurondb.database import format_url, get_driver_connection, translate_errors
+from neurondb.schema.columns import find_place
+from neurondb.schema.places import encode_places
 from neurondb.writing import repeated_rows
 
 Column: TypeAlias = NDArray[Any] | Sequence[Any]
@@ -56,8 +58,9 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     """Insert the rows that equally long `columns` make; return how many.
 
     NaN is written as NULL. Rows in the order of the primary key load fastest: a clustered table
-    then grows at its end only.
+    then grows at its end only. Where a table has list and rank in one, `columns` have both.
     """
+    columns = pack_places(table, columns)
     names, values = list(columns), list(columns.values())
     n_rows = len(values[0])
     assert all(len(column) == n_rows for column in values), {k: len(v) for k, v in columns.items()}
@@ -80,6 +83,16 @@ def _divide(
     if _LOADERS.get(connection.dialect.name) is _load_by_sqlite:
         return repeated_rows.divide(table, columns)
     return [repeated_rows.Stretch(0, len(next(iter(columns.values()))), 0)]
+
+
+def pack_places(table: Table, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+    """Return columns as rows are written: list and rank in one where the table has them so."""
+    place = find_place(table)
+    if place is None or "list_id" not in columns:
+        return columns
+    lists, ranks = np.asarray(columns["list_id"]), np.asarray(columns["rank"])
+    packed = {place.name: encode_places(lists, ranks, place.info["n_lists"])}
+    return packed | {name: v for name, v in columns.items() if name not in ("list_id", "rank")}
 
 
 def update_columns(connection: Connection, table: Table, columns: Mapping[str, Column]) -> int:

@@ -137,13 +137,17 @@ def write_lm_head(
 def _make_token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
     kinds = sorted(lists)
     n, k = lists[kinds[0]].token_ids.shape
+    # The key has the tokens of a list in the order of their ids.
+    ranks = {code: np.argsort(lists[code].token_ids, axis=1) for code in kinds}
     columns: Columns = {
         "neuron_id": np.repeat(ids, len(kinds) * k),
         "list_id": np.tile(np.repeat(kinds, k), n),
-        "rank": np.tile(np.arange(k), n * len(kinds)),
-        "token_id": interleave([lists[code].token_ids for code in kinds]),
+        "rank": interleave([ranks[code] for code in kinds]),
+        "token_id": interleave(
+            [np.take_along_axis(lists[code].token_ids, ranks[code], 1) for code in kinds]
+        ),
         "scaled_cosine": scale(
-            interleave([lists[code].cosine for code in kinds]),
+            interleave([np.take_along_axis(lists[code].cosine, ranks[code], 1) for code in kinds]),
             tables.top_token_rows.c.scaled_cosine,
         ),
     }

@@ -92,7 +92,9 @@ def test_numbers_of_a_former_database_are_the_same_after_an_upgrade_and_back(for
             connection.execute("INSERT INTO example_rows VALUES (1,1,0,?,2,5,?)", (rank, value))
         connection.execute("DELETE FROM top_token_rows")
         for rank, cosine in enumerate(cosines):
-            connection.execute("INSERT INTO top_token_rows VALUES (1,0,?,0,?)", (rank, cosine))
+            connection.execute(
+                "INSERT INTO top_token_rows VALUES (1,0,?,?,?)", (rank, 9 - rank, cosine)
+            )
     upgrade(former)
     with sqlite3.connect(former) as connection:
         shown = connection.execute("SELECT value FROM examples ORDER BY rank").fetchall()

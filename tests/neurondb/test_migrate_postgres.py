@@ -29,7 +29,7 @@ def former(postgres: str) -> Iterator[Connection]:
         for rank, cosine in enumerate(COSINES):
             row = {"rank": rank, "number": cosine}
             connection.execute(
-                text("INSERT INTO top_token_rows VALUES (1, 0, :rank, 7, :number)"), row
+                text("INSERT INTO top_token_rows VALUES (1, 0, :rank, 7 - :rank, :number)"), row
             )
             connection.execute(
                 text("INSERT INTO example_rows VALUES (1, 1, 0, :rank, 7, 3, :number)"), row

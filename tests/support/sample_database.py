@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert
 from neurondb.migrate import create_or_open
 from neurondb.schema import tables
 from neurondb.taxonomy import CLASSES, UNDEFINED
+from tests.support.places import pack_place
 from tests.support.sample_facts import (
     DATASET,
     LABELS,
@@ -46,7 +47,8 @@ def build(path: Path) -> Sample:
 def _put(connection: Connection, rows: Insertions) -> None:
     for table, some in rows.items():
         if some:
-            connection.execute(insert(table), some)
+            packed = map(pack_place, some) if table is tables.example_rows else some
+            connection.execute(insert(table), list(packed))
 
 
 def _shared(connection: Connection) -> None:

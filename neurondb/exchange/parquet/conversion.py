@@ -15,11 +15,14 @@ from neurondb.exchange.parquet.layout import (
     find_words,
     has_token_text,
     is_by_layer,
+    is_in_files,
     is_in_path,
     name_column,
 )
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.schema.columns import find_place
+from neurondb.schema.places import encode_places
 from neurondb.transfer.chunks import Chunk, Values
 from neurondb.transfer.relations import find_kind
 
@@ -80,7 +83,7 @@ def make_batch(table: Table, chunk: Chunk, schema: pa.Schema, names: Names) -> p
         if not is_by_layer(table):
             columns |= {"model": model, "layer": pa.array(layer, pa.int32())}
     for column in table.columns:
-        if is_in_path(table, column):
+        if not is_in_files(table, column):
             continue
         values = chunk.columns[column.name]
         words = find_words(column)
@@ -118,8 +121,11 @@ def _make_array(values: Values, kind: pa.DataType) -> pa.Array:
 def read_batch(table: Table, batch: pa.Table, layer: int | None) -> Chunk:
     """Return the rows of a file as the table has them; `layer` is that of the file's folder."""
     columns: dict[str, Values] = {}
+    place = find_place(table)
     for column in table.columns:
         words = find_words(column)
+        if column is place:
+            continue
         if words is not None:
             columns[column.name] = _find_codes(words, batch)
         elif is_in_path(table, column):
@@ -127,6 +133,9 @@ def read_batch(table: Table, batch: pa.Table, layer: int | None) -> Chunk:
         else:
             values = _read_column(column, batch[name_column(column)])
             columns[column.name] = _scale(column, values)
+    if place is not None:
+        list_id, rank = (np.asarray(columns[name]) for name in ("list_id", "rank"))
+        columns[place.name] = encode_places(list_id, rank, place.info["n_lists"])
     return Chunk(columns)
 
 

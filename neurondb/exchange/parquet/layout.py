@@ -6,7 +6,7 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Column, SmallInteger, Table
 
 from neurondb.schema import VIEWS, codes, tables
-from neurondb.schema.columns import FLOAT32_BY_TABLE
+from neurondb.schema.columns import FLOAT32_BY_TABLE, find_place
 from neurondb.transfer.relations import RELATIONS, find_kind
 from neurondb.writing.models import NEURON_COLUMNS
 
@@ -103,7 +103,7 @@ def make_schema(table: Table, float32: frozenset[str]) -> pa.Schema:
             fields += [pa.field("model", pa.string()), pa.field("layer", pa.int32())]
         fields.append(pa.field("neuron", pa.int32()))
     for column in table.columns:
-        if is_in_path(table, column):
+        if not is_in_files(table, column):
             continue
         words = find_words(column)
         if words is not None:
@@ -119,6 +119,11 @@ def make_schema(table: Table, float32: frozenset[str]) -> pa.Schema:
 def is_in_path(table: Table, column: Column[Any]) -> bool:
     """Tell whether a column is in the names of folders, and so not in the files."""
     return table is tables.neurons and column.name == "layer"
+
+
+def is_in_files(table: Table, column: Column[Any]) -> bool:
+    """Tell whether files have a column: of list and rank in one they have list and rank."""
+    return not is_in_path(table, column) and column is not find_place(table)
 
 
 def has_token_text(table: Table) -> bool:

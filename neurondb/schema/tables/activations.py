@@ -11,7 +11,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from neurondb.schema.codes import QUANTITY_COLUMNS
+from neurondb.schema.codes import EXAMPLE_LISTS, QUANTITY_COLUMNS
 from neurondb.schema.columns import (
     CLUSTERED,
     VALUE_BITS,
@@ -22,6 +22,7 @@ from neurondb.schema.columns import (
     key,
     metadata,
     moments,
+    place,
     real,
     reference,
     scaled,
@@ -154,12 +155,10 @@ example_rows = Table(
     metadata,
     key("neuron_id", "neurons.neuron_id", "neuron"),
     key("dataset_id", "dataset_rows.dataset_id", "dataset"),
-    code("list_id", "example_lists.list_id", "code of the list"),
-    Column(
-        "rank",
-        SmallInteger,
-        primary_key=True,
-        comment="place in the list, from 0, which has the largest |value|",
+    *place(
+        "example_lists.list_id",
+        len(EXAMPLE_LISTS),
+        "place in the list, from 0, which has the largest |value|",
     ),
     reference("text_id", "texts.text_id", "text"),
     integer(

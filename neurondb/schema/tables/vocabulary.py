@@ -79,10 +79,16 @@ top_token_rows = Table(
     Column(
         "rank",
         SmallInteger,
-        primary_key=True,
+        nullable=False,
         comment="place in the list, from 0, which is the most extreme",
     ),
-    integer("token_id", "token"),
+    Column(
+        "token_id",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="token; a list has it once",
+    ),
     scaled("cosine", COSINE_BITS, "cos(vector, row of the basis)"),
     **CLUSTERED,
 )
@@ -92,6 +98,8 @@ Index(
     top_token_rows.c.list_id,
     top_token_rows.c.neuron_id,
 )
+"""The token stands in the key, not the rank: an index has its own columns and those of the key,
+and this one would have the ranks too."""
 
 lm_head_tokens = Table(
     "lm_head_tokens",

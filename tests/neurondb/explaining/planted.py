@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, insert, update
 from neurondb.contracts.progress import Advance
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
+from tests.support.places import pack_place
 from tests.support.sample_facts import DATASET, VOCABULARY, WIDTH, Sample
 
 MODEL, NAME = "sample-llama", "1.20"
@@ -92,8 +93,7 @@ def _add_lists(connection: Connection) -> None:
         connection.execute(
             insert(rows),
             [
-                listed
-                | {"rank": rank, "text_id": text_id, "position": PEAK}
+                pack_place(listed | {"rank": rank, "text_id": text_id, "position": PEAK})
                 | {"scaled_value": (50 - rank) * 2.0**28 * (-1) ** case}
                 for rank, text_id in enumerate(texts)
             ],

@@ -15,6 +15,7 @@ from neurondb.reading.models import find_model
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import tables
 from tests.neurondb.explaining.planted import HELD_OUT, MODEL, NEURON, SCORED_CONTROLS, spell
+from tests.support.places import pack_place
 
 
 def read(
@@ -90,9 +91,9 @@ def test_without_controls_examples_of_other_neurons_stand_in(writing: Connection
     writing.execute(delete(e).where(e.c.neuron_id.between(64, 65)))
     assert isinstance(read(writing), Trouble)
     listed = {"neuron_id": 70, "dataset_id": 1, "list_id": 0, "position": 0, "scaled_value": 1.0}
-    writing.execute(insert(e), [listed | {"rank": 0, "text_id": 116}])
+    writing.execute(insert(e), [pack_place(listed | {"rank": 0, "text_id": 116})])
     assert isinstance(read(writing), Trouble), "a text of the neuron's own lists is no control"
-    writing.execute(insert(e), [listed | {"list_id": 4, "rank": 0, "text_id": 121}])
+    writing.execute(insert(e), [pack_place(listed | {"list_id": 4, "rank": 0, "text_id": 121})])
     assert split(read_texts(writing)) == ({spell(104)}, {spell(121)})
 
 

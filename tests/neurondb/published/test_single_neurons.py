@@ -14,6 +14,7 @@ from neurondb.published.single_neurons import compare_neuron_cosines, compare_si
 from neurondb.published.tolerances import allow_for_rounding
 from neurondb.reading.models import find_model
 from neurondb.schema import codes, tables
+from tests.support.places import pack_place
 from tests.support.published_models import FIGURES, describe, put_dataset
 
 OLMO = "olmo-7b-0424"
@@ -70,7 +71,7 @@ def put_page(connection: Connection, neuron_id: int) -> None:
         for rank, value in enumerate(PAGE["peaks"]["hook_post"][case]):
             where = {"list_id": codes.encode_example_list(code, 0), "rank": rank, "text_id": 1}
             peak = {"position": 3, "scaled_value": value * 2**28}
-            connection.execute(insert(tables.example_rows), key | where | peak)
+            connection.execute(insert(tables.example_rows), pack_place(key | where | peak))
 
 
 @pytest.fixture

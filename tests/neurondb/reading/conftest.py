@@ -13,6 +13,7 @@ from neurondb import migrate
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
 from tests.support.leb128 import leb128
+from tests.support.places import find_place
 
 GATED, UNGATED = 1, 2
 NEURON = 3
@@ -200,8 +201,7 @@ def put_examples(put: Put) -> None:
                 tables.example_rows,
                 neuron_id=NEURON,
                 dataset_id=DATASET,
-                list_id=codes.encode_example_list(case, 0),
-                rank=rank,
+                place=find_place(codes.encode_example_list(case, 0), rank),
                 text_id=70 + rank,
                 position=2,
                 scaled_value=(-5.12 + rank) * 2**28,

@@ -15,6 +15,7 @@ from neurondb.reading.models import find_model, open_readonly
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import codes, tables
 from tests.neurondb.reading.pages import page
+from tests.support.places import pack_place
 from tests.support.sample_facts import Sample
 
 CASE = "gate+_in+"
@@ -124,7 +125,7 @@ def test_quantities_are_told_apart(connection: Connection) -> None:
     row = {"neuron_id": 3, "dataset_id": 9, "rank": 0, "text_id": 70, "position": 9}
     row["scaled_value"] = 7 * 2**28
     swish = codes.encode_example_list(3, codes.QUANTITIES.index("swish"))
-    connection.execute(tables.example_rows.insert(), row | {"list_id": swish})
+    connection.execute(tables.example_rows.insert(), pack_place(row | {"list_id": swish}))
 
     lists = page(connection, examples=ExampleOptions(quantity="swish")).examples
 

@@ -16,9 +16,9 @@ from neurondb.transfer.loading import encode_rows
 from neurondb.transfer.relations import RELATIONS, find_kind, find_owner, find_space, is_numeric
 
 EXAMPLES: list[tuple[Any, ...]] = [
-    (1, 1, 0, 0, 7, 3, 0.5),
-    (1, 1, 0, 1, 8, 0, -1e300),
-    (2, 1, 3, 0, 7, 1023, math.pi),
+    (1, 1, -128, 0, 0, 7, 3, 0.5),
+    (1, 1, -127, 0, 1, 8, 0, -1e300),
+    (2, 1, -80, 3, 0, 7, 1023, math.pi),
 ]
 """Rows of example_rows."""
 MASK = 2**64 - 1
@@ -74,7 +74,7 @@ def test_neither_order_nor_parts_matter_and_every_value_does() -> None:
     assert add_checksums(parts) == whole
     for place in range(len(EXAMPLES[0])):
         changed = list(EXAMPLES[0])
-        changed[place] = changed[place] + 1 if place < 6 else math.nextafter(changed[place], 1)
+        changed[place] = changed[place] + 1 if place < 7 else math.nextafter(changed[place], 1)
         rows = [tuple(changed), *EXAMPLES[1:]]
         assert compute_checksum(table, make_chunk(table, rows)) != whole, place
 

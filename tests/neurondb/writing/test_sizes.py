@@ -54,6 +54,11 @@ def test_a_vocabulary_takes_what_was_estimated(measured: dict[str, int]) -> None
     assert measured["tokens"] == pytest.approx(expected, rel=0.12)
 
 
+def test_an_8b_model_with_all_defaults_takes_less_than_seven_gigabytes() -> None:
+    assert SHAPES[2].name == "llama-3.1-8b"
+    assert sum(estimate_sizes(SHAPES[2]).values()) < 7e9
+
+
 def test_options_take_what_their_rows_take() -> None:
     shape = SHAPES[2]
     full, lean = estimate_sizes(shape), estimate_sizes(shape, lean=True)

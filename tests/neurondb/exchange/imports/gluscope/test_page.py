@@ -121,7 +121,7 @@ def test_minus_a_ten_millionth_is_zero(tmp_path: Path, db: Path, ask: Ask) -> No
 
 
 def test_the_page_again_replaces_it_by_the_same(page: Path, db: Path, ask: Ask) -> None:
-    query = "SELECT * FROM example_rows UNION ALL SELECT text_id, 0, 0, 0, 0, 0, text FROM texts"
+    query = "SELECT * FROM example_rows UNION ALL SELECT text_id, 0, 0, 0, 0, 0, 0, text FROM texts"
     run(page, db)
     before = ask(query)
     report = run(page, db)

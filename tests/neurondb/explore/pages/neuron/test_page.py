@@ -11,6 +11,7 @@ import pytest
 
 from neurondb.schema import codes
 from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.places import find_place
 from tests.support.sample_facts import TEXT_TOKENS, TEXTS, WIDTH, Sample
 
 NAME = "2.0"
@@ -370,10 +371,9 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
         ]
     for rank in range(16):
         for case in range(4):
-            script.append(
-                f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
-                    {rank}, {rank + 1}, {101 + rank}, {(-5 + rank / 4) * 2**28});"""
-            )
+            place = find_place(codes.encode_example_list(case, 0), rank)
+            row = f"({KEY}, 1, {place}, {rank + 1}, {101 + rank}, {(-5 + rank / 4) * 2**28})"
+            script.append(f"INSERT INTO example_rows VALUES {row};")
         for place in range(3):
             script.append(
                 f"INSERT INTO token_stat_rows VALUES ({KEY}, 1, {place}, {rank}, {rank}, -0.123,"
