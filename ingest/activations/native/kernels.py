@@ -58,6 +58,24 @@ class _Sums(ctypes.Structure):
     ]
 
 
+class _Offers(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, _Pointer)
+            for name in (
+                "scores",
+                "values",
+                "positions",
+                "ordinals",
+                "key",
+                "position",
+                "value",
+            )
+        ),
+        *((name, _Long) for name in ("lists", "texts", "neurons", "k", "last_ordinal")),
+    ]
+
+
 class _Inputs:
     """A batch as the library takes it; it keeps alive what the pointers point to."""
 
@@ -242,19 +260,15 @@ class NativeKernels(Kernels):
         positions: Int[Tensor, "lists texts neurons"],
     ) -> None:
         """Offer texts to lists, which are changed in place."""
-        parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
+        offered = (scores.int().contiguous(), _plain(values), positions.int().contiguous())
         for name in ("key", "position", "value"):
             setattr(lists, name, getattr(lists, name).contiguous())
-        list_tensors = (lists.key, lists.position, lists.value)
-        pointers = [tensor.data_ptr() for tensor in parts]
+        parts = (*offered, ordinals, lists.key, lists.position, lists.value)
         shape = (*scores.shape, lists.key.shape[2])
-        function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
-        list_pointers = [tensor.data_ptr() for tensor in list_tensors]
-        _share_out(
-            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *list_pointers, *part),
-            scores.shape[2],
-            lists.key.numel(),
-        )
+        offers = _Offers(*(part.data_ptr() for part in parts), *shape, LAST_ORDINAL)
+        function = _function("insert", _Pointer)
+        address = ctypes.addressof(offers)
+        _share_out(lambda *part: function(address, *part), shape[2], lists.key.numel())
 
 
 def prepare_library() -> None:
