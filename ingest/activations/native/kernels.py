@@ -15,9 +15,12 @@ from ingest.activations.examples import LAST_ORDINAL, BestTexts
 from ingest.activations.reduction import (
     Activation,
     BatchSums,
+    Counts,
+    FloatSums,
     NeuronKind,
     TokenSegments,
     TokenSums,
+    compute_batch_totals,
     find_histogram_bins,
     find_peak_positions,
 )
@@ -156,18 +159,9 @@ def _reduce_batch(
     inputs.share_out(
         lambda *part: function(batch_pointer, centre_float64.data_ptr(), sums_pointer, *part)
     )
-    batch = BatchSums(
-        usable,
-        counted.sum(),
-        list(positive.unbind()),
-        [list(of_row.unbind()) for of_row in powers.unbind()],
-        list(in_case.unbind()),
-        list(sums.unbind()),
-        list(low.unbind()),
-        list(high.unbind()),
-        places,
-    )
-    return batch, peaks
+    return BatchSums(
+        usable, counted.sum(), positive, powers, in_case, sums, low, high, places
+    ), peaks
 
 
 def _sum_by_text(
@@ -208,6 +202,19 @@ class NativeKernels(Kernels):
         function = _function("find_centres", _Pointer, _Pointer, _Long, _Pointer)
         function(inputs.address, rows.data_ptr(), len(rows), centres.data_ptr(), 0, inputs.shape[2])
         return centres
+
+    def compute_totals(
+        self, kind: NeuronKind, batch: BatchSums, centre: Float[Tensor, "2 neurons"]
+    ) -> tuple[Counts, FloatSums]:
+        """Return a batch's counts and sums."""
+        if not isinstance(batch.powers, Tensor):
+            return super().compute_totals(kind, batch, centre)
+        n_neurons = len(batch.usable)
+        moments = torch.empty(4, 2, n_neurons, dtype=torch.float64)
+        parts = (batch.usable, batch.powers, centre, moments)
+        function = _function("find_moments", *[_Pointer] * 4, _Long)
+        function(*(part.data_ptr() for part in parts), n_neurons, 0, n_neurons)
+        return compute_batch_totals(kind, batch, centre, moments.unbind())
 
     def count_bins(
         self,

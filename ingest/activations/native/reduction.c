@@ -564,6 +564,26 @@ void find_centres(const Batch *b, const int64_t *rows, int64_t n_rows, double *c
     }
 }
 
+/* Means, and sums of the second to fourth power of deviations from them (4, 2, neurons), from sums
+   of powers (2, 4, neurons) about some centres (2, neurons), as `compute_batch_totals` has them. */
+void find_moments(const int32_t *usable, const double *powers, const double *centres,
+                  double *moments, int64_t neurons, int64_t first, int64_t last) {
+    for (int row = 0; row < 2; row++) {
+        const double *s1 = powers + row * 4 * neurons, *s2 = s1 + neurons;
+        const double *s3 = s2 + neurons, *s4 = s3 + neurons, *centre = centres + row * neurons;
+        double *mean = moments + row * neurons, *second = mean + 2 * neurons;
+        double *third = second + 2 * neurons, *fourth = third + 2 * neurons;
+        for (int64_t i = first; i < last; i++) {
+            const double n = usable[i] ? usable[i] : 1, d = s1[i] / n, square = d * d;
+            mean[i] = centre[i] + d;
+            second[i] = fmax(s2[i] - n * square, 0);
+            third[i] = s3[i] - 3 * d * s2[i] + 2 * n * square * d;
+            fourth[i] = fmax(
+                s4[i] - 4 * d * s3[i] + 6 * square * s2[i] - 3 * n * square * square, 0);
+        }
+    }
+}
+
 /* --- histograms -------------------------------------------------------------------------- */
 
 /* The bins of some values, each half an octave wide, outwards from the middle; mirrored without a
