@@ -92,9 +92,9 @@ class _Inputs:
         gate = None if activations.gate is None else _plain(activations.gate)
         swish = None
         if activations.gate is not None and activation is not None:
-            swish = _plain(
-                activation(activations.gate.float())
-            )  # to the bit as the plain functions do
+            # To the bit as the plain functions do.
+            known = activations.swish
+            swish = _plain(activation(activations.gate.float()) if known is None else known)
         counted = None if counted is None else counted.contiguous()
         parts = (
             _plain(activations.post),
