@@ -38,6 +38,8 @@ class MLPActivations:
 
     def to(self, device: torch.device) -> MLPActivations:
         """Return the activations on another device; on their own as they are."""
+        if self.post.device == device:
+            return self
         gate, swish = (
             part if part is None else part.to(device) for part in (self.gate, self.swish)
         )
