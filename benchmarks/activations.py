@@ -5,10 +5,11 @@
     python -m benchmarks.activations qwen2.5-0.5b --layers 4 --length 1024
     python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
     python -m benchmarks.activations smollm2-135m --token-stats 64 256 1024
-    python -m benchmarks.activations small
+    python -m benchmarks.activations small --threads 1 --also gemma-3-270m.gguf
 
 `small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
-bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is
+bundled model, of the shape of SmolLM2 135M with texts of 20 to 250 tokens, and of models that
+`--also` names, 8,000 tokens of the bundled texts. Else a model is
 `bundled`, a directory in hub format, or the name of a published shape, which gets random weights
 and random token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the
 device, and with the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy
@@ -231,20 +232,21 @@ def kernels_for(device: torch.device) -> Kernels:
     return load_native_kernels() if device.type == "cpu" else make_compiled_kernels()
 
 
-def small_jobs(scratch: Path, repeats: int) -> None:
+def small_jobs(scratch: Path, options: argparse.Namespace) -> None:
     """Print what small jobs cost beside their forward pass: medians of ways that take turns."""
     texts = write_bundled_texts(scratch)
     shape = SHAPES["smollm2-135m"]
     smol = write_checkpoint(scratch / "smollm2", shape, shape.n_layers, attention=True)
     own = Asked(bundled.model_directory(), texts, 0, 1024, "cpu", "float32")
     random = Asked(smol, None, 0, 250, "cpu", "float32", shortest=20)
-    jobs = [("bundled", own, n) for n in (2_000, 10_000, 40_000)]
+    jobs = [("bundled", own, n) for n in (2_000, 5_000, 10_000, 40_000)]
     jobs += [("smollm2-135m", random, n) for n in (2_000, 4_000)]
+    jobs += [(path.name, own._replace(path=path), 8_000) for path in options.also]
     for name, asked, n_tokens in jobs:
         subject = Subject(asked._replace(tokens=n_tokens))
-        for threads in (1, 2):
+        for threads in options.threads:
             torch.set_num_threads(threads)
-            floor, stage = _small(subject, repeats)
+            floor, stage = _small(subject, options.repeats)
             wall, busy = (
                 sorted(s[clock] / f[clock] for s, f in zip(stage, floor, strict=True))
                 for clock in (0, 1)
@@ -359,13 +361,15 @@ def main() -> int:
         help="the stage with statistics of K tokens, too; random tokens are then as frequent as "
         "Zipf's law has them",
     )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of `small`")
+    parser.add_argument("--also", type=Path, nargs="+", default=[], help="models of `small`, too")
     parser.add_argument("--obvious", action="store_true", help="run_with_cache, too")
     parser.add_argument("--memory", action="store_true", help="peak memory at 1× and 4× tokens")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         if options.model == "small":
-            small_jobs(Path(scratch), options.repeats)
+            small_jobs(Path(scratch), options)
             return 0
         path, texts = Path(options.model), options.texts
         if options.model == "bundled":

@@ -49,6 +49,12 @@ class Kernels(NamedTuple):
         """Return the centres about which a batch's powers are summed."""
         return reduction.compute_centres(activations, sign, tokens)
 
+    def compute_totals(
+        self, kind: reduction.NeuronKind, batch: reduction.BatchSums, centre: Tensor
+    ) -> tuple[reduction.Counts, reduction.FloatSums]:
+        """Return a batch's counts and sums."""
+        return reduction.compute_batch_totals(kind, batch, centre)
+
     def count_bins(
         self,
         kind: reduction.NeuronKind,

@@ -5,6 +5,7 @@ the summary is kept. Summaries of parts of a dataset merge into that of the whol
 examples exactly. Sources: gluscope §4.2; weakening-neurons §5; universal-neurons §4.2.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -37,7 +38,6 @@ from ingest.activations.reduction import (
     SumTree,
     TokenSums,
     add_counts,
-    compute_batch_totals,
     compute_moments,
     describe_cases,
     describe_labels,
@@ -139,7 +139,8 @@ class LayerSummary:
             ValueError: when a batch of its number is there.
         """
         finder, sums = self._count(batch, activations, sign, activation)
-        if not sums.sum.isfinite().all():
+        # One number tells: in float64 sums of what is finite do not overflow.
+        if not math.isfinite(sums.sum.sum().item()):
             sums = finder.sum_again(sums)
         self.sums.add(sums, batch.batch.number)
         for best, offer in self._offers(batch, finder):
@@ -214,7 +215,7 @@ class LayerSummary:
         kernels, kind, counted = self._kernels, self.kind, batch.counted
         centre = kernels.compute_centres(activations, sign, batch.centre_tokens)
         sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
-        counts, float_sums = compute_batch_totals(kind, sums, centre)
+        counts, float_sums = kernels.compute_totals(kind, sums, centre)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         if self.by_token is not None and batch.segments is not None:

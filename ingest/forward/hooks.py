@@ -27,17 +27,23 @@ Activations = Float[Tensor, "texts positions neurons"]
 class MLPActivations:
     """What one layer's MLP did on a batch, in the model's own sign and dtype.
 
-    `gate` is None for ungated models. Ungated: `in_` is hook_pre.
+    `gate` is None for ungated models. Ungated: `in_` is hook_pre. `swish` is what the model's own
+    activation function made of the gate, in float32; None where that was not seen.
     """
 
     gate: Activations | None
     in_: Activations
     post: Activations
+    swish: Activations | None = None
 
     def to(self, device: torch.device) -> MLPActivations:
         """Return the activations on another device; on their own as they are."""
-        gate = None if self.gate is None else self.gate.to(device)
-        return MLPActivations(gate, self.in_.to(device), self.post.to(device))
+        if self.post.device == device:
+            return self
+        gate, swish = (
+            part if part is None else part.to(device) for part in (self.gate, self.swish)
+        )
+        return MLPActivations(gate, self.in_.to(device), self.post.to(device), swish)
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,15 @@ class HookPoint:
 
 @dataclass(frozen=True)
 class MLPHookPoints:
-    """Where one layer's activations appear; gate and in may be one module."""
+    """Where one layer's activations appear; gate and in may be one module.
+
+    `activation` is the module beside the gate that is the function on it, where there is one.
+    """
 
     gate: HookPoint | None
     in_: HookPoint
     out: HookPoint
+    activation: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +95,15 @@ def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints |
             hook_points.append(_find_experts(decoder, layout, block, find_point))
             continue
         gate = None if layout.gate is None else find_point(layout.gate)
-        hook_points.append(MLPHookPoints(gate, find_point(layout.in_), find_point(layout.out)))
+        in_, out = find_point(layout.in_), find_point(layout.out)
+        activation = None if gate is None else _find_activation(modules, gate.module)
+        hook_points.append(MLPHookPoints(gate, in_, out, activation))
     return hook_points
+
+
+def _find_activation(modules: dict[str, nn.Module], gate: nn.Module) -> nn.Module | None:
+    (name,) = (name for name, module in modules.items() if module is gate)
+    return modules.get(f"{name.rpartition('.')[0]}.act_fn")
 
 
 def _find_experts(
@@ -148,15 +165,25 @@ def hook_activations(
 
         return hook
 
+    def keep_swish(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # Of the gate itself, or it is another number than what is defined. A GPU computes it anew
+        # in the loop that reads the gate.
+        is_exact = output.dtype == torch.float32 and output.device.type == "cpu"
+        if is_exact and inputs[0] is outputs.get("gate"):
+            outputs["swish"] = output
+
     def deliver(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         post = _by_text(inputs[0], shape)
-        receive(MLPActivations(outputs.pop("gate", None), outputs.pop("in"), post))
+        gate, swish = outputs.pop("gate", None), outputs.pop("swish", None)
+        receive(MLPActivations(gate, outputs.pop("in"), post, swish))
 
     with ExitStack() as stack:
         for name, hook_point in (("gate", hook_points.gate), ("in", hook_points.in_)):
             if hook_point is not None:
                 hook = keep(name, hook_point.matrix)
                 stack.callback(hook_point.module.register_forward_hook(hook).remove)
+        if hook_points.activation is not None:
+            stack.callback(hook_points.activation.register_forward_hook(keep_swish).remove)
         stack.callback(hook_points.out.module.register_forward_pre_hook(deliver).remove)
         yield
 

@@ -15,9 +15,12 @@ from ingest.activations.examples import LAST_ORDINAL, BestTexts
 from ingest.activations.reduction import (
     Activation,
     BatchSums,
+    Counts,
+    FloatSums,
     NeuronKind,
     TokenSegments,
     TokenSums,
+    compute_batch_totals,
     find_histogram_bins,
     find_peak_positions,
 )
@@ -58,6 +61,24 @@ class _Sums(ctypes.Structure):
     ]
 
 
+class _Offers(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, _Pointer)
+            for name in (
+                "scores",
+                "values",
+                "positions",
+                "ordinals",
+                "key",
+                "position",
+                "value",
+            )
+        ),
+        *((name, _Long) for name in ("lists", "texts", "neurons", "k", "last_ordinal")),
+    ]
+
+
 class _Inputs:
     """A batch as the library takes it; it keeps alive what the pointers point to."""
 
@@ -71,9 +92,9 @@ class _Inputs:
         gate = None if activations.gate is None else _plain(activations.gate)
         swish = None
         if activations.gate is not None and activation is not None:
-            swish = _plain(
-                activation(activations.gate.float())
-            )  # to the bit as the plain functions do
+            # To the bit as the plain functions do.
+            known = activations.swish
+            swish = _plain(activation(activations.gate.float()) if known is None else known)
         counted = None if counted is None else counted.contiguous()
         parts = (
             _plain(activations.post),
@@ -138,18 +159,9 @@ def _reduce_batch(
     inputs.share_out(
         lambda *part: function(batch_pointer, centre_float64.data_ptr(), sums_pointer, *part)
     )
-    batch = BatchSums(
-        usable,
-        counted.sum(),
-        list(positive.unbind()),
-        [list(of_row.unbind()) for of_row in powers.unbind()],
-        list(in_case.unbind()),
-        list(sums.unbind()),
-        list(low.unbind()),
-        list(high.unbind()),
-        places,
-    )
-    return batch, peaks
+    return BatchSums(
+        usable, counted.sum(), positive, powers, in_case, sums, low, high, places
+    ), peaks
 
 
 def _sum_by_text(
@@ -190,6 +202,19 @@ class NativeKernels(Kernels):
         function = _function("find_centres", _Pointer, _Pointer, _Long, _Pointer)
         function(inputs.address, rows.data_ptr(), len(rows), centres.data_ptr(), 0, inputs.shape[2])
         return centres
+
+    def compute_totals(
+        self, kind: NeuronKind, batch: BatchSums, centre: Float[Tensor, "2 neurons"]
+    ) -> tuple[Counts, FloatSums]:
+        """Return a batch's counts and sums."""
+        if not isinstance(batch.powers, Tensor):
+            return super().compute_totals(kind, batch, centre)
+        n_neurons = len(batch.usable)
+        moments = torch.empty(4, 2, n_neurons, dtype=torch.float64)
+        parts = (batch.usable, batch.powers, centre, moments)
+        function = _function("find_moments", *[_Pointer] * 4, _Long)
+        function(*(part.data_ptr() for part in parts), n_neurons, 0, n_neurons)
+        return compute_batch_totals(kind, batch, centre, moments.unbind())
 
     def count_bins(
         self,
@@ -242,19 +267,15 @@ class NativeKernels(Kernels):
         positions: Int[Tensor, "lists texts neurons"],
     ) -> None:
         """Offer texts to lists, which are changed in place."""
-        parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
+        offered = (scores.int().contiguous(), _plain(values), positions.int().contiguous())
         for name in ("key", "position", "value"):
             setattr(lists, name, getattr(lists, name).contiguous())
-        list_tensors = (lists.key, lists.position, lists.value)
-        pointers = [tensor.data_ptr() for tensor in parts]
+        parts = (*offered, ordinals, lists.key, lists.position, lists.value)
         shape = (*scores.shape, lists.key.shape[2])
-        function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
-        list_pointers = [tensor.data_ptr() for tensor in list_tensors]
-        _share_out(
-            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *list_pointers, *part),
-            scores.shape[2],
-            lists.key.numel(),
-        )
+        offers = _Offers(*(part.data_ptr() for part in parts), *shape, LAST_ORDINAL)
+        function = _function("insert", _Pointer)
+        address = ctypes.addressof(offers)
+        _share_out(lambda *part: function(address, *part), shape[2], lists.key.numel())
 
 
 def prepare_library() -> None:

@@ -162,8 +162,11 @@ def reduce_batch_in_parts(
 
 
 def _take_texts(activations: MLPActivations, text_slice: slice) -> MLPActivations:
-    gate = None if activations.gate is None else activations.gate[text_slice]
-    return MLPActivations(gate, activations.in_[text_slice], activations.post[text_slice])
+    parts = (activations.gate, activations.in_, activations.post, activations.swish)
+    gate, in_, post, swish = (None if part is None else part[text_slice] for part in parts)
+    assert in_ is not None
+    assert post is not None
+    return MLPActivations(gate, in_, post, swish)
 
 
 def _join_parts(parts: list[BatchSums]) -> BatchSums:

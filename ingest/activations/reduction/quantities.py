@@ -74,7 +74,10 @@ def compute_canonical_values(
         return {HOOK_POST: post, HOOK_PRE: in_}
     gate = activations.gate.float()
     values = {HOOK_POST: post * sign, HOOK_PRE_LINEAR: in_ * sign, HOOK_PRE: gate}
-    return values if activation is None else {**values, SWISH: activation(gate)}
+    if activation is None:
+        return values
+    swish = activation(gate) if activations.swish is None else activations.swish
+    return {**values, SWISH: swish}
 
 
 def is_finite(activations: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:

@@ -4,6 +4,7 @@ Counts and extremes of parts of a dataset give those of the whole to the bit, in
 are put together. Sums of floats do not: `reduction.summation_tree` fixes their order.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,21 +50,26 @@ class FloatSums(NamedTuple):
         return FloatSums(*(tensor.to(device) for tensor in self))
 
 
+Rows = Sequence[Tensor] | Tensor
+"""Rows of neurons, each of them a tensor, or all of them one."""
+
+
 class BatchSums(NamedTuple):
     """What the reduction of one batch yields; `compute_batch_totals` makes totals of it.
 
     `powers` are sums of the first four powers of deviations from a centre; `positions` those of
-    the peaks (lists, texts, neurons), where the reduction looks for them itself.
+    the peaks (lists, texts, neurons), where the reduction looks for them itself. What has several
+    rows is one tensor where the reduction makes one, else a list, which is stacked once for all.
     """
 
     usable: Int[Tensor, " neurons"]
     counted: Int[Tensor, ""]
-    positive: list[Tensor]
-    powers: list[list[Tensor]]
-    in_case: list[Tensor]
-    sum: list[Tensor]
-    low: list[Tensor]
-    high: list[Tensor]
+    positive: Rows
+    powers: Sequence[Sequence[Tensor]] | Tensor
+    in_case: Rows
+    sum: Rows
+    low: Rows
+    high: Rows
     positions: Tensor | None = None
 
 
@@ -105,35 +111,65 @@ def make_zero_sums(
 
 
 def compute_batch_totals(
-    kind: NeuronKind, batch: BatchSums, centre: Float[Tensor, "2 neurons"]
+    kind: NeuronKind,
+    batch: BatchSums,
+    centre: Float[Tensor, "2 neurons"],
+    moments: Sequence[Tensor] | None = None,
 ) -> tuple[Counts, FloatSums]:
     """Return a batch's counts and sums: power sums about a centre become central moments.
 
-    The reduction yields no sums by label; `by_label` has no columns.
+    The reduction yields no sums by label; `by_label` has no columns. `moments` are those of
+    `compute_batch_moments`, where they are known.
     """
     shape = (len(kind.cases), len(kind.quantities), -1)
     finite = batch.usable.long()
-    n = finite.double().clamp(min=1)
-    s1, s2, s3, s4 = torch.stack([torch.stack(powers) for powers in batch.powers], dim=1)
-    d = s1 / n
-    square = d * d
+    if moments is None:
+        moments = compute_batch_moments(finite, batch.powers, centre)
     counts = Counts(
         finite=finite,
         nonfinite=(batch.counted - batch.usable).long(),
-        positive=torch.stack(batch.positive).long(),
-        in_case=torch.stack(batch.in_case).long(),
-        low=torch.stack(batch.low).view(shape),
-        high=torch.stack(batch.high).view(shape),
+        positive=_stack(batch.positive).long(),
+        in_case=_stack(batch.in_case).long(),
+        low=_stack(batch.low).view(shape),
+        high=_stack(batch.high).view(shape),
     )
+    mean, power2, power3, power4 = moments
     return counts, FloatSums(
         finite=finite,
-        mean=centre + d,
-        power2=(s2 - n * square).clamp(min=0),
-        power3=s3 - 3 * d * s2 + 2 * n * square * d,
-        power4=(s4 - 4 * d * s3 + 6 * square * s2 - 3 * n * square * square).clamp(min=0),
-        sum=torch.stack(batch.sum).view(shape),
+        mean=mean,
+        power2=power2,
+        power3=power3,
+        power4=power4,
+        sum=_stack(batch.sum).view(shape),
         by_label=centre.new_zeros(4, 0, centre.shape[1]),
     )
+
+
+def compute_batch_moments(
+    finite: Int[Tensor, " neurons"],
+    powers: Sequence[Sequence[Tensor]] | Tensor,
+    centre: Float[Tensor, "2 neurons"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return means and sums of the second to fourth power of deviations from them.
+
+    Each is (2, neurons); `powers` are sums of powers of deviations from `centre`.
+    """
+    if not isinstance(powers, Tensor):
+        powers = torch.stack([_stack(of_row) for of_row in powers])
+    s1, s2, s3, s4 = powers.unbind(1)
+    n = finite.double().clamp(min=1)
+    d = s1 / n
+    square = d * d
+    return (
+        centre + d,
+        (s2 - n * square).clamp(min=0),
+        s3 - 3 * d * s2 + 2 * n * square * d,
+        (s4 - 4 * d * s3 + 6 * square * s2 - 3 * n * square * square).clamp(min=0),
+    )
+
+
+def _stack(rows: Rows) -> Tensor:
+    return rows if isinstance(rows, Tensor) else torch.stack(list(rows))
 
 
 def add_counts(first: Counts, second: Counts) -> Counts:
