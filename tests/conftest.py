@@ -43,6 +43,15 @@ def mixture_engine(mixture: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Forget what a module has computed once for its tests: of a real model it is gigabytes."""
+    yield
+    for value in vars(request.module).values():
+        if getattr(value, "__module__", None) == request.module.__name__:
+            getattr(value, "cache_clear", bool)()
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """The URL of an empty database of PostgreSQL; the module calls `need_postgres` at its top."""

@@ -38,10 +38,12 @@ class Sampling:
         """Return how many pairs to look at for each neuron; None for all there are.
 
         The standard error of a Gaussian's 2.5% quantile is √(p(1−p)/n) ÷ its density there
-        = 2.67 σ/√n, with σ = 1/√d. A quarter more than that asks for, since real cosines have
-        heavier tails. Where it is a quarter of all pairs, all cost hardly more.
+        = 2.67 σ/√n, with σ = 1/√d. Twice what that asks for, since real cosines have
+        heavier tails, and since the error is itself estimated, from some tens of them: a sample
+        that seems too small has all weights read again. Where it is a quarter of all pairs, all
+        cost hardly more.
         """
-        n_pairs = 1.25 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model / n_neurons
+        n_pairs = 2 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model / n_neurons
         return None if self.exact or n_pairs > n_neurons / 4 else n_pairs
 
 

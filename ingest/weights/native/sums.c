@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #if defined(__AVX512F__)
 #define BYTES 64
 #elif defined(__AVX2__)
@@ -22,8 +26,11 @@
 
 #define LANES (BYTES / 4)
 #define HALF (LANES / 2)
-#define CHUNK 512             /* dimensions whose products are summed in float32 */
+#define CHUNK 256             /* dimensions whose products are summed in float32 */
 #define ROW (CHUNK + 16)      /* floats between rows: as a power of two they would share cache lines */
+#define LARGE_PAGE (2 << 20)
+#define LINE 64
+#define AHEAD 16              /* dimensions that are asked for before they are read */
 #define SQUARE 8              /* side of the squares that are transposed in registers */
 
 typedef float Floats __attribute__((vector_size(BYTES), aligned(4)));
@@ -98,9 +105,19 @@ inlined void transpose(Eight r[SQUARE]) {
     memcpy(r, t, sizeof t);
 }
 
+/* Ask for the neurons of some dimensions, each of which is on a page of its own, before they are read. */
+inlined void fetch_columns(const Vector *v, int64_t type, int64_t first, int64_t n, int64_t dimension) {
+    int64_t size = type == FLOAT32 ? 4 : 2;
+    for (int64_t j = 0; j < SQUARE; j++) {
+        const char *start = (const char *)v->values + ((dimension + j) * v->column + first) * size;
+        for (int64_t at = 0; at < n * size; at += LINE) __builtin_prefetch(start + at);
+    }
+}
+
 inlined void read_columns(const Vector *v, int64_t type, int64_t first, int64_t n, int64_t from, int64_t width, float *tile) {
     int64_t squares = n / SQUARE * SQUARE, k = 0;
-    for (; k + SQUARE <= width; k += SQUARE)
+    for (; k + SQUARE <= width; k += SQUARE) {
+        fetch_columns(v, type, first, n, from + k + AHEAD);
         for (int64_t i = 0; i < squares; i += SQUARE) {
             Eight rows[SQUARE];
             for (int j = 0; j < SQUARE; j++) {
@@ -110,6 +127,7 @@ inlined void read_columns(const Vector *v, int64_t type, int64_t first, int64_t 
             transpose(rows);
             for (int j = 0; j < SQUARE; j++) *(Eight *)(tile + (i + j) * ROW + k) = rows[j];
         }
+    }
     for (int64_t i = 0; i < n; i++)
         for (int64_t rest = i < squares ? k : 0; rest < width; rest++)
             tile[i * ROW + rest] = widen(v->values, (from + rest) * v->column + first + i, type);
@@ -220,6 +238,16 @@ static int sum_block(const Layer *layer, int64_t b, float *const *tile, Doubles 
     return 0;
 }
 
+/* Memory on large pages where there are any: small ones may lie so that they share the cache's sets. */
+static void *reserve(size_t bytes) {
+    size_t whole = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    void *memory = aligned_alloc(LARGE_PAGE, whole);
+#ifdef MADV_HUGEPAGE
+    if (memory) madvise(memory, whole, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
 /* Sum blocks from `begin` to `end`; 0 when there was memory for it. `biased` begins as zeros. */
 int32_t sum_blocks(const Layer *layer, int64_t begin, int64_t end) {
     int64_t most = 0, block = layer->block;
@@ -227,7 +255,7 @@ int32_t sum_blocks(const Layer *layer, int64_t begin, int64_t end) {
         int64_t shifts = layer->first_shift[b + 1] - layer->first_shift[b];
         if (shifts > most) most = shifts;
     }
-    float *tiles = aligned_alloc(BYTES, VECTORS * block * ROW * sizeof *tiles);
+    float *tiles = reserve(VECTORS * block * ROW * sizeof *tiles);
     Doubles *own = aligned_alloc(BYTES, block * (SUMS + most * PAIRS) * sizeof *own);
     int32_t failed = !tiles || !own;
     float *tile[VECTORS] = {tiles, tiles + block * ROW, tiles + 2 * block * ROW};
