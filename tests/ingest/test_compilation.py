@@ -75,6 +75,16 @@ def test_another_source_or_processor_is_another_library(
     assert len(list(cache.iterdir())) == 3
 
 
+def test_another_header_is_another_library(cache: Path, source: Path, counting: Path) -> None:
+    header = source.with_name("number.h")
+    header.write_text("enum { NUMBER = 42 };")
+    source.write_text('#include "number.h"\nint answer(void) { return NUMBER; }')
+    assert load_or_build(source).answer() == 42
+    header.write_text("enum { NUMBER = 43 };")
+    assert load_or_build(source).answer() == 43
+    assert n_calls(counting) == len(list(cache.iterdir())) == 2
+
+
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(
     cache: Path, source: Path, counting: Path
 ) -> None:
