@@ -21,12 +21,7 @@ from neurondb.schema import tables
 
 def make_missing_stage_error(stage: str, model: Model) -> UnknownNameError:
     """Return the error that a stage has not been ingested, with the command that does it."""
-    if stage != "weights":
-        return UnknownNameError(explain_missing_stage(stage, [model]))
-    command = f"neurondb ingest {shlex.quote(model.source)} --name {shlex.quote(model.name)}"
-    return UnknownNameError(
-        f"the weights were not ingested for {model.name}: run `{command} --stages weights`"
-    )
+    return UnknownNameError(explain_missing_stage(stage, [model]))
 
 
 def make_missing_layer_error(stage: str, model: Model, layer: int) -> UnknownNameError:

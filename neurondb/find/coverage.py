@@ -204,6 +204,8 @@ def _format_ingest_arguments(model: Model) -> str:
     known_model = KNOWN.get(model.name)
     if known_model is not None and known_model.hub_id == model.source:
         return model.name
+    if model.d_model == 0 and model.source == model.name:  # of an import that did not say
+        return f"CHECKPOINT --name {shlex.quote(model.name)}"
     return f"{shlex.quote(model.source)} --name {shlex.quote(model.name)}"
 
 

@@ -1,15 +1,23 @@
 """Which layers of which models a question is about, against every neuron looked at one by one."""
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurondb.find.coverage import CoveredModel, find_covered_models, find_named_models
+from neurondb.find.coverage import (
+    CoveredModel,
+    explain_missing_stage,
+    find_covered_models,
+    find_named_models,
+)
 from neurondb.find.terms import And, Between, Compare, Expression, Not, OneOf, Or, Place
+from neurondb.known_models import find_known_model
 from neurondb.reading.models import Model
 
 LAYERS, WIDTH = 3, 4
+OLMO = find_known_model("olmo-7b-0424").hub_id
 
 
 def model(number: int) -> Model:
@@ -105,3 +113,16 @@ def test_places_rule_out_no_model_by_name() -> None:
     assert find_named_models(beyond, MODELS) == MODELS
     assert find_covered_models(beyond, MODELS) == []
     assert find_named_models(And((OneOf("model", ("m1",)), beyond)), MODELS) == MODELS[1:]
+
+
+def test_a_command_names_weights_only_where_they_are_known() -> None:
+    """Of a model that an import made nobody need have said where its weights are."""
+    imported = replace(MODELS[0], name="its own", source="its own", d_model=0)
+    line = "the weights were not ingested for {}: run `neurondb ingest {} --stages weights`"
+    for one, arguments in [
+        (MODELS[0], "here --name m0"),
+        (imported, "CHECKPOINT --name 'its own'"),
+        (replace(imported, source="hub/one"), "hub/one --name 'its own'"),
+        (replace(MODELS[0], name="olmo-7b-0424", source=OLMO), "olmo-7b-0424"),
+    ]:
+        assert explain_missing_stage("weights", [one]) == line.format(one.name, arguments)
