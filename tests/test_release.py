@@ -109,6 +109,16 @@ def steps(workflow: Any) -> list[dict[str, Any]]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
+def test_every_python_that_the_package_names_is_tested() -> None:
+    prefix = "Programming Language :: Python :: "
+    named = tomllib.loads(text("pyproject.toml"))["project"]["classifiers"]
+    versions = [one.removeprefix(prefix) for one in named if one.startswith(prefix)]
+    jobs = yaml.safe_load(text(".github/workflows/test.yml"))["jobs"].values()
+    tried = [job["strategy"]["matrix"]["python"] for job in jobs if "strategy" in job]
+    assert tried
+    assert all(pythons == versions for pythons in tried)
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_actions_are_pinned_to_commits(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
