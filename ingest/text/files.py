@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ingest.text.rows import LabelledText, LabelledTexts, read_row
 from neurondb.errors import TextError
+from neurondb.parquet_files import read_batches
 from neurondb.text_decoding import decode, format_path
 
 END_OF_TEXT: Final = "<|endoftext|>"
@@ -179,7 +180,7 @@ def _from_parquet(path: Path, label_field: str) -> LabelledTexts:
         file = parquet.ParquetFile(opened)
         _check_columns(file.schema_arrow.names, path)
         # A column that is not there is left out, one with dots is read without its siblings.
-        batches = file.iter_batches(columns=["text", label_field])
+        batches = read_batches(file, columns=["text", label_field])
         yield from _from_batches(batches, path, label_field)
 
 

@@ -37,6 +37,7 @@ from neurondb.database import (
 )
 from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
 from neurondb.neurons import match_neuron, match_number
+from neurondb.parquet_files import name_reason, read_batches
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.spelling import option
@@ -140,10 +141,10 @@ def _read_parquet(file: Path) -> Iterator[Row]:
             _refuse_header([head], format_path(file))
             if not head or not parquet.metadata.num_rows:
                 raise TextError(f"{format_path(file)} has no rows")
-            for batch in parquet.iter_batches(_ROWS_PER_BATCH):
+            for batch in read_batches(parquet, _ROWS_PER_BATCH):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = name_reason(error)
         raise TextError(f"{format_path(file)} cannot be read as Parquet: {reason}") from error
 
 

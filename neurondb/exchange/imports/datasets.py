@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
 from neurondb.errors import TextError
+from neurondb.parquet_files import read_batches
 from neurondb.schema import tables
 from neurondb.server_locks import take_turn
 from neurondb.spelling import option
@@ -45,7 +46,7 @@ def read_texts(file: Path) -> list[str]:
                         f"{name} has no column 'text'; its columns are "
                         f"{', '.join(map(repr, parquet.schema_arrow.names))}"
                     )
-                batches = parquet.iter_batches(columns=[_TEXT])
+                batches = read_batches(parquet, columns=[_TEXT])
                 return [str(text or "") for batch in batches for text in batch[0].to_pylist()]
         return [
             str(json.loads(line)[_TEXT])

@@ -8,7 +8,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neurondb.errors import TextError
+from neurondb.parquet_files import name_reason, read_batches
 from neurondb.text_decoding import format_path
 
 ROWS_A_BATCH: Final = 4096
@@ -150,23 +151,11 @@ def _read_parquet(file: Path) -> Iterator[PlacedRow]:
         raise _explain(file, error) from error
 
 
-def read_batches(
-    parquet: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Yield a file's rows, so many at a time at most.
-
-    Arrow keeps all that an iterator has read until it ends: each group of rows has one of its own.
-    """
-    chosen = None if columns is None else list(columns)
-    for group in range(parquet.num_row_groups):
-        yield from parquet.iter_batches(rows, row_groups=[group], columns=chosen)
-
-
 def _explain(file: Path, error: Exception) -> TextError:
     if isinstance(error, UnicodeDecodeError):
         reason = "it is not UTF-8; save it as UTF-8"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
     else:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = name_reason(error)
     return TextError(f"{format_path(file)} cannot be read: {reason}")

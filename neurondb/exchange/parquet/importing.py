@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +12,7 @@ from neurondb.errors import NeuronDBError
 from neurondb.exchange.parquet.conversion import read_batch
 from neurondb.exchange.parquet.layout import is_by_layer, name_relation
 from neurondb.exchange.parquet.manifest import RelationFiles, read_manifest
+from neurondb.parquet_files import name_reason, read_batches
 from neurondb.transfer.chunks import Chunk, choose_size
 from neurondb.transfer.reading import Position
 
@@ -66,13 +67,13 @@ class ParquetSource:
         file = self._folder / name
         try:
             with pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(choose_size(table)):
+                for batch in read_batches(parquet, choose_size(table)):
                     rows = min(n_skipped, batch.num_rows)
                     n_skipped -= rows
                     if rows < batch.num_rows:
                         yield pa.Table.from_batches([batch.slice(rows)])
         except (OSError, pa.ArrowException) as error:
-            raise NeuronDBError(f"cannot read {file}: {_shorten(error)}") from error
+            raise NeuronDBError(f"cannot read {file}: {name_reason(error)}") from error
 
 
 def _find_layer(file: str, table: Table) -> int | None:
@@ -80,7 +81,3 @@ def _find_layer(file: str, table: Table) -> int | None:
     if not is_by_layer(table):
         return None
     return int(next(part for part in file.split("/") if part.startswith(_LAYER))[len(_LAYER) :])
-
-
-def _shorten(error: Any) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

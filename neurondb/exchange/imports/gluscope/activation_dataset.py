@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from neurondb.errors import TextError
-from neurondb.exchange.imports.files import read_batches
 from neurondb.exchange.imports.gluscope.columns import (
     ALL_EXTREMES,
     CASES,
@@ -34,6 +33,7 @@ from neurondb.exchange.imports.gluscope.storing import ActivationFile, Outline
 from neurondb.exchange.imports.gluscope.summary_file import SummaryFile
 from neurondb.exchange.imports.gluscope.token_count import Frequencies
 from neurondb.exchange.imports.provenance import compute_digest
+from neurondb.parquet_files import name_reason, read_batches
 from neurondb.text_decoding import format_path
 
 ROWS_A_BATCH: Final = 1024
@@ -179,7 +179,7 @@ def _read_arrow(file: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 def _explain(file: Path, error: Exception) -> TextError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = name_reason(error)
     return TextError(f"{format_path(file)} cannot be read as Parquet or Arrow: {reason}")
 
 
