@@ -122,7 +122,7 @@ def test_of_other_neurons_texts_with_a_peak_of_their_own_come_first(writing: Con
         {"neuron_id": 70, "rank": 1, "text_id": 122, "position": 3},
         {"neuron_id": 71, "rank": 0, "text_id": 125, "position": 0},
     ]
-    writing.execute(insert(e), [listed | row for row in rows])
+    writing.execute(insert(e), [pack_place(listed | row) for row in rows])
     _, controls = split(read_texts(writing))
     assert controls == {spell(122), spell(125)}
     writing.execute(delete(e).where((e.c.neuron_id == NEURON) & (e.c.rank > 3)))

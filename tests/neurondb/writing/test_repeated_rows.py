@@ -13,10 +13,11 @@ from neurondb import migrate
 from neurondb.schema import tables
 from neurondb.writing import repeated_rows
 from neurondb.writing.repeated_rows import FEWEST_NEURONS, Stretch, divide
-from neurondb.writing.rows import insert_columns, transaction
+from neurondb.writing.rows import insert_columns, pack_places, transaction
 
 TABLE = tables.example_rows
-NAMES = [column.name for column in TABLE.columns]
+NAMES = [column.name for column in TABLE.columns if column.name != "place"]
+ORDER = (TABLE.c.neuron_id, TABLE.c.list_id, TABLE.c.rank)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_rows_are_those_of_the_columns(engine: Engine, runs: Any, as_lists: bool
         connection.execute(TABLE.delete())
         given = columns | {"text_id": columns["text_id"].tolist()} if as_lists else columns
         insert_columns(connection, TABLE, given)
-        stored = connection.execute(select(TABLE).order_by(*TABLE.primary_key)).all()
+        chosen = select(*(TABLE.c[name] for name in NAMES)).order_by(*ORDER)
+        stored = connection.execute(chosen).all()
     assert [tuple(row) for row in stored] == list(
         zip(*(columns[name].tolist() for name in NAMES), strict=True)
     )
@@ -69,7 +71,7 @@ def test_rows_are_those_of_the_columns(engine: Engine, runs: Any, as_lists: bool
 def test_neurons_with_the_same_lists_are_one_stretch() -> None:
     n = FEWEST_NEURONS
     columns = make_columns([(n, (16, 16)), (2, (16, 9)), (3, (16, 16)), (n + 1, (9, 16))])
-    assert divide(TABLE, columns) == [
+    assert divide(TABLE, pack_places(TABLE, columns)) == [
         Stretch(0, 32 * n, 32),
         Stretch(32 * n, 32 * n + 2 * 25 + 3 * 32, 0),
         Stretch(32 * n + 146, 32 * n + 146 + 25 * (n + 1), 25),
@@ -79,7 +81,7 @@ def test_neurons_with_the_same_lists_are_one_stretch() -> None:
 def test_the_same_numbers_of_other_lists_are_no_pattern() -> None:
     columns = make_columns([(2 * FEWEST_NEURONS, (16, 16))])
     columns["list_id"] = columns["list_id"] + columns["neuron_id"] % 2
-    assert divide(TABLE, columns) == [Stretch(0, 64 * FEWEST_NEURONS, 0)]
+    assert divide(TABLE, pack_places(TABLE, columns)) == [Stretch(0, 64 * FEWEST_NEURONS, 0)]
 
 
 def test_null_stays_null(tmp_path: Path) -> None:
@@ -103,4 +105,4 @@ def test_null_stays_null(tmp_path: Path) -> None:
 
 def test_more_values_than_a_statement_holds_are_not_bound_at_once(engine: Engine) -> None:
     columns = make_columns([(FEWEST_NEURONS, (repeated_rows.MOST_PARAMETERS // 3 + 1,))])
-    assert {stretch.rows for stretch in divide(TABLE, columns)} == {0}
+    assert {stretch.rows for stretch in divide(TABLE, pack_places(TABLE, columns))} == {0}

@@ -1,152 +1,23 @@
 """What other programs say of a neuron goes where it belongs; what has no place is counted."""
 
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import TextError
 from neurondb.exchange.imports import (
     delphi,
     neuronpedia,
     openai_records,
     storing,
-    table,
     transluce,
     universal_neurons,
 )
-from neurondb.exchange.imports.facts import Reader
 from neurondb.exchange.imports.report import ImportReport
-from neurondb.exchange.imports.storing import FactsRequest, import_facts
-from neurondb.exchange.imports.target import ModelRequest
-from tests.neurondb.exchange.imports.conftest import Ask
+from tests.neurondb.exchange.imports.conftest import SAID, Ask, write_lines
 from tests.support.copies import contents
-
-SAID = (
-    "SELECT n.layer, n.neuron, a.source, a.key, a.value, a.note FROM annotations a "
-    "JOIN neurons n USING (neuron_id) ORDER BY a.annotation_id"
-)
-
-
-@pytest.fixture
-def store(db: Path) -> Callable[..., ImportReport]:
-    def run(reader: Reader, files: list[Path], form: str = "table", **options: Any) -> ImportReport:
-        numbered = options.pop("numbered", True)
-        asked: dict[str, Any] = {"name": "toy", "gated": False} | options
-        model = ModelRequest(**asked)
-        return import_facts(
-            str(db), "a file", reader, FactsRequest(model, form, "texts", files, numbered)
-        )
-
-    return run
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{json.dumps(row)}\n" for row in rows)
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode()))
-    else:
-        path.write_text(text, encoding="utf-8")
-    return path
-
-
-TABLE = [
-    {"layer": 0, "neuron": 1, "label": "dogs", "score": 0.5},
-    {"layer": 1, "neuron": 2, "label": "été\n犬", "score": None},
-    {"layer": 5, "neuron": 0, "label": "beyond", "score": 1.0},
-]
-
-
-def write_table(path: Path) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(TABLE), path)
-    elif path.suffix == ".csv":
-        path.write_text('layer,neuron,label,score\n0,1,dogs,0.5\n1,2,"été\n犬",\n5,0,beyond,1.0\n')
-    else:
-        write_lines(path, TABLE)
-    return path
-
-
-@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.jsonl.gz"])
-def test_every_form_of_a_table_says_the_same(
-    name: str, store: Callable[..., ImportReport], ask: Ask, tmp_path: Path
-) -> None:
-    file = write_table(tmp_path / name)
-    report = store(table.make_reader(file, None), [file], layers=2, neurons=3)
-    assert ask(SAID) == [
-        (0, 1, "t", "label", "dogs", None),
-        (0, 1, "t", "score", "0.5", None),
-        (1, 2, "t", "label", "été\n犬", None),
-    ]
-    assert sum(report.left_out.values()) == 1
-
-
-def test_a_table_again_changes_nothing_and_corrections_replace(
-    db: Path, store: Callable[..., ImportReport], ask: Ask, tmp_path: Path
-) -> None:
-    file = write_table(tmp_path / "t.parquet")
-    store(table.make_reader(file, "me"), [file])
-    before = contents(db)
-    report = store(table.make_reader(file, "me"), [file])
-    assert "annotations: 0 new, 0 changed, 5 as before" in report.notes
-    assert contents(db) == before
-    pq.write_table(pa.Table.from_pylist([TABLE[0] | {"label": "cats"}]), file)
-    report = store(table.make_reader(file, "me"), [file])
-    assert "annotations: 0 new, 1 changed, 1 as before" in report.notes
-    assert ask("SELECT value FROM annotations WHERE key = 'label' AND value = 'cats'")
-
-
-def test_a_model_is_as_large_as_its_table(
-    store: Callable[..., ImportReport], ask: Ask, tmp_path: Path
-) -> None:
-    file = write_table(tmp_path / "t.csv")
-    report = store(table.make_reader(file, None), [file])
-    assert report.created
-    assert "its size is what the files name: 6 layers of 3 neurons" in report.notes
-    assert ask("SELECT n_layers, d_mlp, d_model FROM models") == [(6, 3, 0)]
-    assert ask("SELECT COUNT(*) FROM neuron_overview WHERE model = 'toy'") == [(18,)]
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"layer": 0, "label": "x"}, "no column 'neuron'"),
-        ({"layer": -1, "neuron": 3, "label": "x"}, "layer and neuron are -1 and 3"),
-        ({"neuron": "three", "label": "x"}, "neuron is 'three', not text like '31.9634'"),
-    ],
-)
-def test_a_bad_row_is_one_line_with_its_place(
-    row: dict[str, Any],
-    message: str,
-    db: Path,
-    store: Callable[..., ImportReport],
-    tmp_path: Path,
-) -> None:
-    before = contents(db)
-    file = write_lines(tmp_path / "t.jsonl", [TABLE[0], row])
-    with pytest.raises(TextError, match=f"line 2.*{message}"):
-        store(table.make_reader(file, None), [file])
-    assert contents(db) == before
-
-
-def test_one_key_twice_is_refused_where_keys_are_not_numbered(
-    store: Callable[..., ImportReport], tmp_path: Path
-) -> None:
-    file = write_lines(tmp_path / "t.jsonl", [TABLE[0], TABLE[0]])
-    with pytest.raises(TextError, match="line 2: the label of this neuron is said already"):
-        store(table.make_reader(file, None), [file], numbered=False)
-
-
-def test_a_new_model_needs_a_size(store: Callable[..., ImportReport], tmp_path: Path) -> None:
-    file = write_lines(tmp_path / "t.jsonl", [])
-    with pytest.raises(UsageError, match=r"no model 'toy'.*give layers and neurons"):
-        store(table.make_reader(file, None), [file])
 
 
 def test_universal_neurons_go_where_ours_do(
