@@ -11,7 +11,8 @@ from neurondb.exchange.imports.gluscope.activation_dataset import ActivationData
 from neurondb.exchange.imports.gluscope.storing import ActivationRequest, import_activations
 from neurondb.exchange.imports.storing import FactsRequest, import_facts
 from neurondb.exchange.imports.target import ModelRequest
-from tests.neurondb.exchange.imports.test_formats import ROW, write_lines
+from tests.neurondb.exchange.imports.conftest import write_lines
+from tests.neurondb.exchange.imports.test_formats import ROW
 from tests.support import gluscope_files as files
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres
