@@ -32,7 +32,7 @@ def test_axe_finds_nothing(tabs: dict[str, Any], varied_address: str, page: str,
     """Of WCAG 2.2 to level AA, in light and dark, everything that folds unfolded."""
     tab = tabs[size]
     tab.emulate_media(color_scheme="light")
-    tab.goto(varied_address + ADDRESSES[page])
+    tab.goto(varied_address + ADDRESSES[page], timeout=120_000)  # on a busy machine
     charts_drawn(tab)
     tab.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     found = axe.findings(tab, SCRIPT)
@@ -44,7 +44,7 @@ def test_axe_finds_nothing(tabs: dict[str, Any], varied_address: str, page: str,
 def test_axe_finds_what_is_wrong(tabs: dict[str, Any], varied_address: str) -> None:
     tab = tabs["phone"]
     tab.emulate_media(color_scheme="light")
-    tab.goto(varied_address)
+    tab.goto(varied_address, timeout=120_000)
     tab.evaluate(
         """() => { document.querySelector("main").insertAdjacentHTML("beforeend",
           `<a href="#"></a><p style="color: #999; background: #888">faint</p>`);
