@@ -48,8 +48,8 @@ def _forget(request: pytest.FixtureRequest) -> Iterator[None]:
     """Forget what a module has computed once for its tests: of a real model it is gigabytes."""
     yield
     for value in vars(request.module).values():
-        if getattr(value, "__module__", None) == request.module.__name__:
-            getattr(value, "cache_clear", bool)()
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -65,14 +65,13 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     n_rows = len(values[0])
     assert all(len(column) == n_rows for column in values), {k: len(v) for k, v in columns.items()}
     load = _LOADERS.get(connection.dialect.name, _load_by_core)
-    for start, stop, n in _divide(connection, table, columns):
-        if n:
+    for stretch in _divide(connection, table, columns):
+        if stretch.rows:
             cursor = get_driver_connection(connection).cursor()
-            stretch = repeated_rows.Stretch(start, stop, n)
             repeated_rows.load(cursor, table, columns, stretch, ROWS_A_CHUNK)
             continue
-        for at in range(start, stop, ROWS_A_CHUNK):
-            chunk = slice(at, min(at + ROWS_A_CHUNK, stop))
+        for at in range(stretch.start, stretch.stop, ROWS_A_CHUNK):
+            chunk = slice(at, min(at + ROWS_A_CHUNK, stretch.stop))
             load(connection, table, names, [_list_values(column[chunk]) for column in values])
     return n_rows
 
