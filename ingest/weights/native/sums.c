@@ -81,7 +81,7 @@ inlined float widen(const void *values, int64_t at, int64_t type) {
     return value;
 }
 
-apart void read_rows(const Vector *v, int64_t type, Part part, float *tile) {
+inlined void read_rows(const Vector *v, int64_t type, Part part, float *tile) {
     for (int64_t i = 0; i < part.n; i++) {
         int64_t start = (part.first + i) * v->row + part.from;
         for (int64_t k = 0; k < part.width; k++) tile[i * ROW + k] = widen(v->values, start + k, type);
@@ -112,7 +112,7 @@ inlined void transpose(Eight r[SQUARE]) {
     memcpy(r, t, sizeof t);
 }
 
-apart void read_columns(const Vector *v, int64_t type, Part part, float *tile) {
+inlined void read_columns(const Vector *v, int64_t type, Part part, float *tile) {
     int64_t squares = part.n / SQUARE * SQUARE, k = 0;
     for (; k + SQUARE <= part.width; k += SQUARE)
         for (int64_t i = 0; i < squares; i += SQUARE) {
@@ -129,14 +129,21 @@ apart void read_columns(const Vector *v, int64_t type, Part part, float *tile) {
             tile[i * ROW + rest] = widen(v->values, (part.from + rest) * v->column + part.first + i, type);
 }
 
+/* The type is constant where values are read: each is a function of its own. */
+#define READER(name, type) \
+    apart void name(const Vector *v, Part part, float *tile) { \
+        if (v->column == 1) read_rows(v, type, part, tile); \
+        else read_columns(v, type, part, tile); \
+    }
+READER(read_bfloat16, BFLOAT16)
+READER(read_float16, FLOAT16)
+READER(read_float32, FLOAT32)
+
 /* Read a chunk of a block's vectors; rows are filled up with zeros to whole vectors. */
 static void read_tile(const Vector *v, Part part, float *tile) {
-#define READ(name) \
-    if (v->type == name) { \
-        if (v->column == 1) read_rows(v, name, part, tile); \
-        else read_columns(v, name, part, tile); \
-    }
-    READ(BFLOAT16) READ(FLOAT16) READ(FLOAT32)
+    if (v->type == BFLOAT16) read_bfloat16(v, part, tile);
+    else if (v->type == FLOAT16) read_float16(v, part, tile);
+    else read_float32(v, part, tile);
     for (int64_t i = 0; i < part.n; i++)
         for (int64_t k = part.width; k % LANES; k++) tile[i * ROW + k] = 0;
 }
