@@ -28,7 +28,7 @@ from neurondb.atomic import replace_at_end
 
 COMPILERS: Final = ("cc", "gcc", "clang")
 PACKAGED: Final = "ziglang"
-"""A package that has Clang in it: for machines where none of these is, and nobody may install one."""
+"""A package with Clang in it, for machines where none of these is and nobody may install one."""
 OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
 TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
 """For this very processor: one way or the other, as the compiler knows it, or not at all."""
