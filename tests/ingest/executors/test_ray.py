@@ -64,6 +64,7 @@ def test_shards_are_computed_again_where_a_worker_dies(executor: Any, tmp_path: 
     assert found == [(place, shard**2) for place, shard in enumerate(shards)]
     assert heard.n == sum(shards), "a shard that is begun again is not counted twice"
     assert (tmp_path / "died").exists()
+    assert heard.progress.notes == ["a Ray worker has died; another one begins its shard again"]
     heard = Heard()
     assert sorted(executor.run(square, [2, 3], heard.listener)) == [(0, 4), (1, 9)]
     assert heard.progress.notes == ["the same line from every worker"]
