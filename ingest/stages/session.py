@@ -18,6 +18,7 @@ from ingest.executors import Computation, Executor, Listener
 from ingest.forward import batch_tokens
 from ingest.forward.devices import pick_dtype
 from ingest.forward.open_model import OpenModel
+from ingest.forward.spread import read_device_map
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
@@ -223,6 +224,8 @@ def open_session(
 def _open_on(executor: Executor, checkpoint: Checkpoint, request: IngestRequest) -> OpenModel:
     """Open a checkpoint to be analysed here, in the precision in which the workers run it."""
     worker_device = torch.device(executor.devices[0])
+    if request.device_map is not None:
+        read_device_map(request.device_map)  # now, rather than when the model is loaded
     dtype = pick_dtype(request.dtype, worker_device, checkpoint.config)
     return OpenModel(checkpoint, executor.own_device, dtype, request.device_map)
 
