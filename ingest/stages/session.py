@@ -24,7 +24,7 @@ from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
 from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
-from ingest.weights.preprocess import NeuronVectors, preprocess_neurons, resolve_preprocessing
+from ingest.weights.preprocess import resolve_preprocessing
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
@@ -135,11 +135,6 @@ class Session:
     def read_layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
         return self.checkpoint.read_layer(index).to(self.device)
-
-    def read_vectors(self, index: int) -> Iterator[NeuronVectors]:
-        """Yield a layer's preprocessed vectors on the device, some experts at a time."""
-        for weights in self.checkpoint.read_parts(index):
-            yield preprocess_neurons(weights.to(self.device), self.architecture, self.choices)
 
     def compute(
         self, computation: Computation, shards: Sequence[Any], advance: Advance | None = None

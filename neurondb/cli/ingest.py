@@ -223,7 +223,8 @@ def print_report(report: IngestReport, console: Console) -> None:
     """Print what an ingest did, and what to do next."""
     rows = ", ".join(f"{n:,} {stage}" for stage, n in report.rows.items() if n)
     done = sum(report.skipped.values())
-    skipped_note = f"; {done} steps were stored already" if done else ""
+    steps = "1 step was" if done == 1 else f"{done:,} steps were"
+    skipped_note = f"; {steps} stored already" if done else ""
     console.print(
         f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{skipped_note} "
         f"({report.seconds:.1f} s, {report.database})",
