@@ -118,9 +118,10 @@ def test_a_layer_that_the_model_lacks_costs_no_work(model: Path) -> None:
     assert not (model.parent / "n.db").exists()
 
 
-def test_an_empty_shard_costs_no_work(model: Path, texts: Path) -> None:
-    result = neurondb("ingest", model, "--dataset", texts, "--shard", "9/9", cwd=model.parent)
-    assert_refused(result, "9/9")
+@pytest.mark.parametrize("shard", ["9/9", "1/9"])
+def test_more_shards_than_batches_cost_no_work(model: Path, texts: Path, shard: str) -> None:
+    result = neurondb("ingest", model, "--dataset", texts, "--shard", shard, cwd=model.parent)
+    assert_refused(result, shard, "into no more shards")
     assert not (model.parent / "n.db").exists()
 
 
