@@ -124,8 +124,8 @@ class RayExecutor:
         run = uuid.uuid4().bytes
         reports.expect.remote(run)
         for place, shard in enumerate(shards):
-            asked = Task(run, place, shard, key, self._kind, __version__)
-            yield task.remote(asked, computation, reports), place
+            asked = pickle.dumps(Task(run, place, shard, key, self._kind), protocol=5)
+            yield task.remote(__version__, asked, computation, reports), place
 
     def _start_reports(self) -> Any:
         if self._reports is None:

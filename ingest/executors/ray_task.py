@@ -76,7 +76,6 @@ class Task:
         shard: What is to be computed.
         key: Tells the computation from others.
         kind: The kind of device.
-        version: Of neurondb, where the run was started.
     """
 
     run: bytes
@@ -84,7 +83,6 @@ class Task:
     shard: Any
     key: bytes
     kind: str
-    version: str
 
 
 class Outcome(NamedTuple):
@@ -101,25 +99,34 @@ class Outcome(NamedTuple):
     notes: list[str]
 
 
-def compute_shard(task: Task, computation: bytes, reports: Any) -> Outcome:
-    """Compute one shard in a worker of Ray; an error of the computation is returned, not raised."""
+def compute_shard(version: str, pickled: bytes, computation: bytes, reports: Any) -> Outcome:
+    """Compute one shard in a worker of Ray; an error of the computation is returned, not raised.
+
+    Args:
+        version: Of neurondb, where the run was started. What follows is pickled, for another
+            version may have no such classes.
+        pickled: The task.
+        computation: The computation.
+        reports: The actor that hears how far this is.
+    """
     done, notes = 0, list[str]()
-
-    def report(now_done: int, detail: str) -> None:
-        nonlocal done
-        done = now_done
-        reports.report.remote(task.run, task.place, done, detail)
-
-    _tell_begin(task, reports)
     try:
-        if task.version != __version__:
+        if version != __version__:
             raise IngestError(
-                f"{socket.gethostname()} has neurondb {__version__}, this machine {task.version}; "
+                f"{socket.gethostname()} has neurondb {__version__}, this machine {version}; "
                 "install one version on all machines of the cluster"
             )
+        task: Task = pickle.loads(pickled)  # noqa: S301 - from our own driver
+        _tell_begin(task, reports)
+
+        def report(now_done: int, detail: str) -> None:
+            nonlocal done
+            done = now_done
+            reports.report.remote(task.run, task.place, done, detail)
+
         if task.key not in _computations:
             _computations.clear()
-            _computations[task.key] = pickle.loads(computation)  # noqa: S301 - from our own driver
+            _computations[task.key] = pickle.loads(computation)  # noqa: S301 - the same
         worker = make_worker(task.kind, report, notes.append)
         return Outcome(_computations[task.key](task.shard, worker), done, notes)
     except Exception as error:
