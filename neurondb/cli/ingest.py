@@ -212,11 +212,8 @@ def ingest(
     name = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
     request = IngestRequest(model=name, database=db, preprocessing=preprocessing, **options_given)
     choose_stages(request)  # wrong usage is said before the job is loaded
-    try:
+    with options.saying_what_stays():
         print_report(load_job("ingest")(request, choose_progress(console)), console)
-    except KeyboardInterrupt:
-        console.print("what is finished is stored; the same command goes on from there")
-        raise
 
 
 def print_report(report: IngestReport, console: Console) -> None:
