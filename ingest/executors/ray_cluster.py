@@ -6,10 +6,8 @@ computation writes nothing, and what its shards come to is the same wherever the
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
-import socket
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,15 +21,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ingest.executors.processes import THREADS
 from ingest.executors.protocol import MAX_RETRIES, Computation, Listener, ShardCounts
-from ingest.executors.ray_task import Outcome, Reports, compute_shard
+from ingest.executors.ray_joining import CONNECT_SECONDS, join_cluster
+from ingest.executors.ray_task import Outcome, Reports, Task, compute_shard
 from ingest.forward.devices import pick_device
 from neurondb import __version__
+from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError, NeuronDBError
-from neurondb.spelling import option
 
 POLL_SECONDS: Final = 0.5
-CONNECT_SECONDS: Final = 10.0
-"""A machine that has not answered by then is not there."""
 
 
 class RayExecutor:
@@ -48,7 +45,7 @@ class RayExecutor:
     """
 
     def __init__(self, address: str | None, kind: str | None = None) -> None:
-        self._connected = _connect(address)
+        self._connected = join_cluster(address)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         n_cards = sum(int(node.get("GPU", 0)) for node in nodes)
         self._kind = kind or ("cuda" if n_cards else "cpu")
@@ -98,7 +95,7 @@ class RayExecutor:
         try:
             while pending:
                 ready, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
-                _pass_on(reports, counts)
+                _pass_on(reports, counts, listener.progress)
                 for task in ready:
                     place, outcome = pending.pop(task), _take_outcome(task)
                     counts.report(place, outcome.done, "")
@@ -124,9 +121,11 @@ class RayExecutor:
             pickled = pickle.dumps(compute, protocol=5)
             self._sent = compute, uuid.uuid4().bytes, ray.put(pickled)
         _, key, computation = self._sent
+        run = uuid.uuid4().bytes
+        reports.expect.remote(run)
         for place, shard in enumerate(shards):
-            arguments = (place, key, computation, shard, self._kind, __version__, reports)
-            yield task.remote(*arguments), place
+            asked = pickle.dumps(Task(run, place, shard, key, self._kind), protocol=5)
+            yield task.remote(__version__, asked, computation, reports), place
 
     def _start_reports(self) -> Any:
         if self._reports is None:
@@ -152,45 +151,15 @@ def _count_processors() -> int:
     return int(threads) if threads.isdecimal() and int(threads) else sys.maxsize
 
 
-def _connect(address: str | None) -> bool:
-    """Join a cluster; return whether that was done here, rather than before."""
-    if ray.is_initialized():
-        return False
-    _refuse_unreachable(address)
+def _pass_on(reports: Any, counts: ShardCounts, progress: Progress) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
-        raise IngestError(_say_unreachable(address, error)) from error
-    return True
-
-
-def _refuse_unreachable(address: str | None) -> None:
-    """Look whether anybody listens at HOST:PORT: Ray itself would try for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise IngestError(_say_unreachable(address, error)) from error
-
-
-def _say_unreachable(address: str | None, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    where = "" if address is None else f" at {address}"
-    return (
-        f"no Ray cluster{where} ({reason}); look at `ray status` there, or give "
-        f"{option('executor', 'ray')} to take or start one on this machine"
-    )
-
-
-def _pass_on(reports: Any, counts: ShardCounts) -> None:
-    try:
-        done = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
+        told = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
     except ray.exceptions.RayError:  # progress is worth no failure
         return
-    for shard, (n, detail) in done.items():
+    for shard, (n, detail) in told.done.items():
         counts.report(shard, n, detail)
+    for _ in range(told.n_begun_again):
+        progress.note("a Ray worker has died; another one begins its shard again")
 
 
 def _take_outcome(task: Any) -> Outcome:

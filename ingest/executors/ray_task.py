@@ -7,31 +7,82 @@ from __future__ import annotations
 
 import pickle
 import socket
-from typing import Any, NamedTuple
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from ingest.executors.child import as_our_error, make_worker
 from ingest.executors.protocol import Computation
 from neurondb import __version__
 from neurondb.errors import IngestError
 
+TELLING_SECONDS: Final = 10.0
+"""How long a worker waits for the actor that hears that it begins."""
 _computations: dict[bytes, Computation] = {}
 """The computation that this worker has at hand: that of its last task, with what it keeps."""
 
 
+class Told(NamedTuple):
+    """What an actor was told of one `run` since it was asked last.
+
+    Attributes:
+        done: Units done of each shard, by its place, and the newest detail.
+        n_begun_again: How many shards were begun once more, their workers having died.
+    """
+
+    done: dict[int, tuple[int, str]]
+    n_begun_again: int
+
+
 class Reports:
-    """An actor that keeps how far workers are, until whoever started them asks."""
+    """An actor that keeps how far the workers of a `run` are, until whoever started them asks."""
 
     def __init__(self) -> None:
+        self._run = b""
         self._done: dict[int, tuple[int, str]] = {}
+        self._begun: set[int] = set()
+        self._n_begun_again = 0
 
-    def report(self, shard: int, done: int, detail: str) -> None:
+    def expect(self, run: bytes) -> None:
+        """Forget all but what will be told of this run: tasks of another may linger."""
+        self._run = run
+        self._done, self._begun, self._n_begun_again = {}, set(), 0
+
+    def begin(self, run: bytes, shard: int) -> None:
+        """Take note that a worker begins a shard."""
+        if run == self._run:
+            self._n_begun_again += shard in self._begun
+            self._begun.add(shard)
+
+    def report(self, run: bytes, shard: int, done: int, detail: str) -> None:
         """Keep how many units of a shard are done."""
-        self._done[shard] = (done, detail)
+        if run == self._run:
+            self._done[shard] = (done, detail)
 
-    def take(self) -> dict[int, tuple[int, str]]:
+    def take(self) -> Told:
         """Return what was told since the last time."""
-        told, self._done = self._done, {}
+        told = Told(self._done, self._n_begun_again)
+        self._done, self._n_begun_again = {}, 0
         return told
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard for a worker of Ray.
+
+    Attributes:
+        run: The `run` that it belongs to.
+        place: Its number there.
+        shard: What is to be computed.
+        key: Tells the computation from others.
+        kind: The kind of device.
+    """
+
+    run: bytes
+    place: int
+    shard: Any
+    key: bytes
+    kind: str
 
 
 class Outcome(NamedTuple):
@@ -48,27 +99,44 @@ class Outcome(NamedTuple):
     notes: list[str]
 
 
-def compute_shard(
-    place: int, key: bytes, computation: bytes, shard: Any, kind: str, version: str, reports: Any
-) -> Outcome:
-    """Compute one shard in a worker of Ray; an error of the computation is returned, not raised."""
+def compute_shard(version: str, pickled: bytes, computation: bytes, reports: Any) -> Outcome:
+    """Compute one shard in a worker of Ray; an error of the computation is returned, not raised.
+
+    Args:
+        version: Of neurondb, where the run was started. What follows is pickled, for another
+            version may have no such classes.
+        pickled: The task.
+        computation: The computation.
+        reports: The actor that hears how far this is.
+    """
     done, notes = 0, list[str]()
-
-    def report(now_done: int, detail: str) -> None:
-        nonlocal done
-        done = now_done
-        reports.report.remote(place, done, detail)
-
     try:
         if version != __version__:
             raise IngestError(
                 f"{socket.gethostname()} has neurondb {__version__}, this machine {version}; "
                 "install one version on all machines of the cluster"
             )
-        if key not in _computations:
+        task: Task = pickle.loads(pickled)  # noqa: S301 - from our own driver
+        _tell_begin(task, reports)
+
+        def report(now_done: int, detail: str) -> None:
+            nonlocal done
+            done = now_done
+            reports.report.remote(task.run, task.place, done, detail)
+
+        if task.key not in _computations:
             _computations.clear()
-            _computations[key] = pickle.loads(computation)  # noqa: S301 - from our own driver
-        worker = make_worker(kind, report, notes.append)
-        return Outcome(_computations[key](shard, worker), done, notes)
+            _computations[task.key] = pickle.loads(computation)  # noqa: S301 - the same
+        worker = make_worker(task.kind, report, notes.append)
+        return Outcome(_computations[task.key](task.shard, worker), done, notes)
     except Exception as error:
         return Outcome(as_our_error(error), done, notes)
+
+
+def _tell_begin(task: Task, reports: Any) -> None:
+    """Tell that a shard is begun, before anything can end this worker."""
+    import ray
+    import ray.exceptions
+
+    with suppress(ray.exceptions.RayError):  # it is for a note only
+        ray.get(reports.begin.remote(task.run, task.place), timeout=TELLING_SECONDS)

@@ -28,7 +28,7 @@ def pick_device(name: str, *, float64: bool = True) -> torch.device:
     if "," in name:
         raise IngestError(
             f"{option('device', name)}: one device here; several at a time are for "
-            "`neurondb ingest` and the commands that ablate"
+            "`neurondb ingest`, `entropy` and the commands that ablate"
         )
     try:
         device = torch.device(name)

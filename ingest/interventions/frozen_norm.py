@@ -6,7 +6,8 @@ frozen the same residual stream is divided by what the clean run's norm divides 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,11 +16,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, batch_tokens, make_batches
+from ingest.forward import Batch, Forward, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
 from ingest.interventions import Intervention, intervene
 from ingest.interventions.metrics import CountedTokens, compute_token_metrics
-from ingest.interventions.running_model import RunningModel, make_targets
+from ingest.interventions.running_model import make_targets
 from neurondb.contracts.progress import Advance
 from neurondb.errors import LackingModelError
 from neurondb.interventions import ENTROPY_METRICS
@@ -59,58 +60,76 @@ class MetricSums(NamedTuple):
         n = np.zeros(len(ENTROPY_METRICS), dtype=np.int64)
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(ENTROPY_METRICS)), n)
 
+    def add(self, more: MetricSums) -> None:
+        """Add the sums over other tokens."""
+        np.add(self.fixed, more.fixed, out=self.fixed)
+        np.add(self.frozen, more.frozen, out=self.frozen)
+        np.add(self.clean, more.clean, out=self.clean)
+        np.add(self.n, more.n, out=self.n)
+
 
 class FrozenNormRunner:
     """A model that is run over texts under many settings.
 
     Args:
-        running: the model.
+        forward: the model.
+        name: what messages call it.
         sign: canonical signs of the neurons.
         skip_bos: whether first positions are left out.
+        max_tokens: tokens of a batch, padding included; of what runs at a time, too.
 
     Raises:
         LackingModelError: when it has no final norm, through which anything could go.
     """
 
     def __init__(
-        self, running: RunningModel, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
+        self,
+        forward: Forward,
+        name: str,
+        sign: Mapping[NeuronPlace, int],
+        *,
+        skip_bos: bool,
+        max_tokens: int,
     ) -> None:
-        if running.forward.final_norm is None:
-            raise LackingModelError(
-                f"{running.stored.name} has no final norm: nothing can go through it"
-            )
-        self._running = running
+        if forward.final_norm is None:
+            raise LackingModelError(f"{name} has no final norm: nothing can go through it")
+        self._forward = forward
         self._sign = sign
         self._skip_bos = skip_bos
-        self._cached_model = PrefixCachedModel(running.forward)
+        self._max_tokens = max_tokens
+        self._cached_model = PrefixCachedModel(forward)
 
     @torch.inference_mode()
-    def run(
+    def run_batches(
         self,
         token_ids: Sequence[NDArray[np.int64]],
         settings: Sequence[FixedNeuron],
+        batches: range,
         advance: Advance,
-    ) -> MetricSums:
-        """Return the sums over all tokens of some texts.
+    ) -> Iterator[MetricSums]:
+        """Yield the sums over the tokens of each of some batches.
 
         Args:
-            token_ids: the texts.
+            token_ids: all texts.
             settings: each with a row of its own, from 0.
+            batches: the numbers of the batches that `make_batches` makes of the texts.
             advance: called with the number of tokens × settings that are done.
         """
-        sums, forward = MetricSums.zeros(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
-        for full_batch in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
-            for batch in forward.split_batch(full_batch):
-                clean = self._cached_model.run_clean(batch, layers)
-                counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
-                _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
-                for layer, of_layer in by_layer.items():
-                    for part in _parts(of_layer, batch, batch_tokens(forward.device)):
-                        self._measure_settings(clean, counted, layer, part, sums)
-                        advance(len(part) * len(counted.next_token))
-        return sums
+        short = self._forward.architecture.short_context
+        on_host = torch.device("cpu")
+        made = make_batches(token_ids, on_host, self._max_tokens, short_context=short)
+        for here in islice(made, batches.start, batches.stop):
+            batch, sums = here.to(self._forward.device), MetricSums.zeros(len(settings))
+            clean = self._cached_model.run_clean(batch, layers)
+            counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
+            _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
+            for layer, of_layer in by_layer.items():
+                for part in _parts(of_layer, batch, self._max_tokens):
+                    self._measure_settings(clean, counted, layer, part, sums)
+                    advance(len(part) * len(counted.next_token))
+            yield sums
 
     def _measure_settings(
         self,
@@ -122,7 +141,7 @@ class FrozenNormRunner:
     ) -> None:
         n, rows = len(settings), [setting.row for setting in settings]
         intervention = self._fix_in_copies(settings, len(clean.batch.lengths))
-        with intervene(self._running.forward, intervention):
+        with intervene(self._forward, intervention):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
         repeated = CountedTokens(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._freeze(stream, clean.stream, n)
@@ -148,7 +167,7 @@ class FrozenNormRunner:
         assert stream.scale is not None
         assert clean.scale is not None
         before = clean.scale.repeat(n, 1)
-        bias = getattr(self._running.forward.final_norm, "bias", None)
+        bias = getattr(self._forward.final_norm, "bias", None)
         shift = 0.0 if bias is None else bias.float()
         frozen_normed = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
         return Stream(frozen_normed.to(stream.normed.dtype), before)
@@ -158,7 +177,7 @@ class FrozenNormRunner:
     ) -> Float[Tensor, "copies metrics tokens"]:
         """Return the metrics in the order of METRICS, by copy of the batch."""
         assert stream.scale is not None
-        d_vocab = self._running.checkpoint.architecture.d_vocab
+        d_vocab = self._forward.architecture.d_vocab
         normed, next_token = stream.normed[counted.mask], counted.next_token
         measured = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         values = dict(zip(_MEASURED, measured, strict=True))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
+from ingest.forward.devices import pick_dtype
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions import Targets
 from ingest.text.chat import ChatTokenizer
@@ -59,8 +60,12 @@ class RunningModel:
         return context is None or n_tokens <= context
 
 
-def open_running_model(connection: Connection, machine: Machine) -> RunningModel:
+def open_running_model(
+    connection: Connection, machine: Machine, device: torch.device | None = None
+) -> RunningModel:
     """Find a stored model's checkpoint and tokenizer; `forward` loads the weights.
+
+    `device` is that of the first of the workers that run it; None is that of the machine, here.
 
     Raises:
         UnknownNameError: when the model is not in the database.
@@ -68,7 +73,12 @@ def open_running_model(connection: Connection, machine: Machine) -> RunningModel
         ModelError: when it cannot be read, or its tokenizer does not fit.
     """
     model = find_model(connection, machine.model)
-    opened = open_stored_model(connection, model, machine.device, machine.dtype)
+    if device is None:
+        opened = open_stored_model(connection, model, machine.device, machine.dtype)
+    else:
+        checkpoint = open_stored_model(connection, model).checkpoint
+        dtype = pick_dtype(machine.dtype, device, checkpoint.config)
+        opened = OpenModel(checkpoint, device, dtype)
     tokenizer = ChatTokenizer(opened.checkpoint.settings)
     tokenizer.check(opened.architecture.d_vocab)
     return RunningModel(model, opened, tokenizer)
@@ -79,8 +89,8 @@ def describe_origin(running: RunningModel, request: str) -> RunOrigin:
     return RunOrigin(
         running.stored.model_id,
         request,
-        str(running.forward.dtype).removeprefix("torch."),
-        str(running.forward.device),
+        running.opened.dtype_name,
+        str(running.opened.device),
         str(torch.__version__),
         running.checkpoint.fingerprint(),
     )
@@ -159,11 +169,18 @@ def make_targets(
 @contextmanager
 def explain_memory_errors(running: RunningModel) -> Iterator[None]:
     """While open, raise ModelError of one line where a GPU has too little memory."""
+    with explain_device_memory(running.opened.device):
+        yield
+
+
+@contextmanager
+def explain_device_memory(device: torch.device) -> Iterator[None]:
+    """Do the same, on a device."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
-            f"the memory of {running.forward.device} is too small for this; give"
+            f"the memory of {device} is too small for this; give"
             f" {option('dtype', 'bfloat16')}, a shorter prompt or fewer values, or"
             f" {option('device', 'cpu')}"
         ) from error

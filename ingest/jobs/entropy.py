@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from sqlalchemy import Engine
 
+from ingest.executors import Executor, Listener
+from ingest.executors.choosing import choose_executor
+from ingest.forward import batch_tokens
 from ingest.interventions.entropy_baseline import draw_neurons
-from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
+from ingest.interventions.entropy_pass import EntropyPass, run_entropy_pass
+from ingest.interventions.frozen_norm import FixedNeuron, MetricSums
 from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
-    explain_memory_errors,
     open_running_model,
     read_canonical_signs,
 )
@@ -50,19 +55,18 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
     if len(set(request.neurons)) < len(request.neurons):
         raise UsageError("a neuron is named twice")
     started = time.perf_counter()
-    engine = open_existing(request.machine.database)
-    try:
-        plan = _prepare(engine, request, progress)
-        stored = _read_stored(engine, plan.key) if request.store and not request.force else None
-    finally:
-        engine.dispose()
-    if stored is not None:
-        return stored
-    for line in list_remarks(plan.texts.dataset, plan.running.tokenizer):
-        progress.note(line)
-    if plan.texts.n_truncated:
-        progress.note(f"{plan.texts.n_truncated} texts cut at {plan.texts.max_len} tokens")
-    curves = _measure(request, plan, progress)
+    with closing(
+        choose_executor(request.executor, request.machine.device, float64=True)
+    ) as executor:
+        engine = open_existing(request.machine.database)
+        try:
+            plan = _prepare(engine, request, executor, progress)
+            stored = _read_stored(engine, plan.key) if request.store and not request.force else None
+        finally:
+            engine.dispose()
+        if stored is not None:
+            return stored
+        curves = _measure(request, plan, executor, progress)
     if request.store:
         try:
             return _store(request, plan, curves, time.perf_counter() - started)
@@ -89,7 +93,9 @@ class _Plan:
     key: str
 
 
-def _prepare(engine: Engine, request: EntropyRequest, progress: Progress) -> _Plan:
+def _prepare(
+    engine: Engine, request: EntropyRequest, executor: Executor, progress: Progress
+) -> _Plan:
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
         for place in request.neurons:
@@ -98,7 +104,8 @@ def _prepare(engine: Engine, request: EntropyRequest, progress: Progress) -> _Pl
             connection, model, request.n_baseline, request.seed, request.neurons
         )
         sign = read_canonical_signs(connection, model, (*request.neurons, *baseline))
-        running = open_running_model(connection, request.machine)
+        device = torch.device(executor.devices[0])
+        running = open_running_model(connection, request.machine, device)
         fingerprint = read_fingerprint(connection, model)
     architecture = running.checkpoint.architecture
     texts = read_texts(engine, request.texts, running.tokenizer, architecture, progress.note)
@@ -112,15 +119,23 @@ def _read_stored(engine: Engine, key: str) -> EntropyCurves | None:
         return None if run_id is None else read_entropy_page(connection, run_id).curves
 
 
-def _measure(request: EntropyRequest, plan: _Plan, progress: Progress) -> EntropyCurves:
-    running = plan.running
+def _measure(
+    request: EntropyRequest, plan: _Plan, executor: Executor, progress: Progress
+) -> EntropyCurves:
     texts, places = plan.texts, (*request.neurons, *plan.baseline)
-    runner = FrozenNormRunner(running, plan.sign, skip_bos=texts.skip_bos)
+    for line in list_remarks(texts.dataset, plan.running.tokenizer):
+        progress.note(line)
+    if texts.n_truncated:
+        progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
     pairs = [(place, value) for place in places for value in request.values]
     settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
-    work = texts.n_tokens * len(settings)
-    with progress.stage("entropy", work, "tokens") as advance, explain_memory_errors(running):
-        sums = runner.run(texts.token_ids, settings, advance)
+    opened = plan.running.opened
+    compute = EntropyPass(
+        *(plan.running.stored.name, opened, texts.token_ids, texts.skip_bos),
+        *(plan.sign, settings, batch_tokens(opened.device)),
+    )
+    with progress.stage("entropy", texts.n_tokens * len(settings), "tokens") as advance:
+        sums = run_entropy_pass(compute, executor, Listener(advance, progress))
     return _curves(request, plan.baseline, sums, texts.n_tokens)
 
 

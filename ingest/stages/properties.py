@@ -1,15 +1,12 @@
 """What neurons do to classes of tokens: the last part of the stage `vocab` (METHODS §4)."""
 
-import time
 from collections.abc import Callable, Sequence
 
 from ingest.stages import logit_effects
-from ingest.stages.joined_records import join_records
+from ingest.stages.property_pass import PropertyComputation, PropertyShard
 from ingest.stages.session import Session
-from ingest.vocabulary import Projector, normalise_rows
+from ingest.vocabulary import Projector
 from ingest.vocabulary.properties.catalogue import find_token_properties
-from ingest.vocabulary.property_effects import PropertyEffects
-from ingest.weights.preprocess import preprocess_unembedding
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import TokenPropertiesRecord
 from neurondb.writing.ledger import WHOLE_MODEL, Step
@@ -51,35 +48,29 @@ def store_property_effects(
         with session.finishing(step) as writer:
             store_properties(writer, properties, session.token_rows.ids)
     if steps or histograms:
-        effects = _prepare_effects(session, properties, projector)
-        _store_effects(session, steps, properties, effects)
-        logit_effects.store_logit_effects(session, histograms, properties, effects)
-
-
-def _prepare_effects(
-    session: Session, properties: TokenPropertiesRecord, projector: Projector | None
-) -> PropertyEffects:
-    if projector is not None:
-        return PropertyEffects(projector.unit_unembed, properties.members, projector.covariance)
-    unembed = preprocess_unembedding(session.checkpoint, session.choices, session.token_rows)
-    return PropertyEffects(normalise_rows(unembed.to(session.device)), properties.members)
+        compute = PropertyComputation(
+            session.opened, session.choices, session.token_rows, properties.members
+        )
+        if projector is not None:
+            compute.use_projector(projector)
+        _store_effects(session, steps, properties, compute)
+        logit_effects.store_logit_effects(session, histograms, properties, compute)
 
 
 def _store_effects(
     session: Session,
     steps: Sequence[Step],
     properties: TokenPropertiesRecord,
-    effects: PropertyEffects,
+    compute: PropertyComputation,
 ) -> None:
     if not steps:
         return
     with transaction(session.engine) as connection:
         ids = read_property_ids(connection, properties)
     with session.progress.stage("token properties", len(steps), "layers") as advance:
-        for step in steps:
-            started = time.perf_counter()
-            parts = [effects.compute(part.out) for part in session.read_vectors(step.layer)]
-            record = join_records(parts)
-            with session.finishing(step, time.perf_counter() - started) as writer:
+        shards = [PropertyShard(step.layer) for step in steps]
+        for place, (record, seconds) in session.compute(compute, shards):
+            step = steps[place]
+            with session.finishing(step, seconds) as writer:
                 write_property_effects(writer, step.layer, record, ids)
             advance(1)

@@ -18,12 +18,13 @@ from ingest.executors import Computation, Executor, Listener
 from ingest.forward import batch_tokens
 from ingest.forward.devices import pick_dtype
 from ingest.forward.open_model import OpenModel
+from ingest.forward.spread import read_device_map
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
 from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
-from ingest.weights.preprocess import NeuronVectors, preprocess_neurons, resolve_preprocessing
+from ingest.weights.preprocess import resolve_preprocessing
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
@@ -135,11 +136,6 @@ class Session:
         """Return a layer's raw weights on the device."""
         return self.checkpoint.read_layer(index).to(self.device)
 
-    def read_vectors(self, index: int) -> Iterator[NeuronVectors]:
-        """Yield a layer's preprocessed vectors on the device, some experts at a time."""
-        for weights in self.checkpoint.read_parts(index):
-            yield preprocess_neurons(weights.to(self.device), self.architecture, self.choices)
-
     def compute(
         self, computation: Computation, shards: Sequence[Any], advance: Advance | None = None
     ) -> Iterator[tuple[int, Any]]:
@@ -223,6 +219,8 @@ def open_session(
 def _open_on(executor: Executor, checkpoint: Checkpoint, request: IngestRequest) -> OpenModel:
     """Open a checkpoint to be analysed here, in the precision in which the workers run it."""
     worker_device = torch.device(executor.devices[0])
+    if request.device_map is not None:
+        read_device_map(request.device_map)  # now, rather than when the model is loaded
     dtype = pick_dtype(request.dtype, worker_device, checkpoint.config)
     return OpenModel(checkpoint, executor.own_device, dtype, request.device_map)
 

@@ -18,11 +18,15 @@ class StoredTexts(NamedTuple):
 
 
 def store_texts(session: Session) -> StoredTexts:
-    """Store the session's dataset and its token ids where they are not."""
+    """Store the session's dataset and its token ids where they are not; say once what was cut.
+
+    Each stage over texts comes here: of those after the first this is no step of its own.
+    """
     assert session.corpus is not None
     assert session.tokenizer is not None
     dataset, tokenization = session.corpus.dataset, session.corpus.tokenization
-    if tokenization.n_truncated:
+    is_first = session.dataset_id is None
+    if tokenization.n_truncated and is_first:
         session.progress.note(
             f"{tokenization.n_truncated} of {len(dataset.texts)} texts cut at "
             f"{tokenization.max_len} tokens ({option('max_len')}, and the model's context)"
@@ -36,7 +40,8 @@ def store_texts(session: Session) -> StoredTexts:
     }
     if session.tokenizer.prefix_is_configured:  # else the tokenizer's own files say it
         settings["prefix_token_id"] = tokenization.prefix_token_id
-    for step in session.select_pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
+    steps = [Step("texts", WHOLE_MODEL, settings, dataset_id)]
+    for step in session.select_pending(steps if is_first else []):
         with session.finishing(step) as writer:
             datasets.store_tokenization(writer, dataset_id, tokenization)
     return StoredTexts(session.corpus, dataset_id, settings)

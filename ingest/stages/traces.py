@@ -5,27 +5,17 @@ tokens without a model.
 """
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
-from torch import Tensor
 
-from ingest.activations.reduction import (
-    HOOK_POST,
-    HOOK_PRE,
-    HOOK_PRE_LINEAR,
-    compute_canonical_values,
-)
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
-from ingest.forward.transfers import HostCopies, copy_to
 from ingest.stages.activations import read_stored_signs
-from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
+from ingest.stages.trace_pass import Peaks, TracePart, TracePass, divide_texts, join_windows
 from neurondb.contracts.activations import TracesRecord
 from neurondb.errors import IngestError
 from neurondb.find import find
@@ -38,15 +28,6 @@ from neurondb.writing.traces import write_traces
 
 PEAKS_AT_ONCE = 2_000_000
 """Peaks whose windows are held in memory: layers go through together as far as this lasts."""
-
-
-@dataclass(frozen=True)
-class Peaks:
-    """The peaks of one layer's examples, each once: by text, position, neuron."""
-
-    ordinal: NDArray[np.int64]
-    position: NDArray[np.int64]
-    neuron: NDArray[np.int64]
 
 
 def run_traces_stage(session: Session) -> None:
@@ -70,14 +51,14 @@ def run_traces_stage(session: Session) -> None:
             step.layer: _peaks(session, connection, step.layer, stored, ordinals, neuron_ids)
             for step in pending
         }
-    forward: Forward | None = None
+    signs = read_stored_signs(session, list(peaks), torch.device("cpu"))
+    compute = TracePass(session.opened, signs, session.request.window)
     while pending:
         fitting = _take_fitting(pending, peaks)
         pending = pending[len(fitting) :]
         started = time.perf_counter()
-        forward = forward or Forward(session.checkpoint, session.opened.device, session.dtype)
         chosen = {step.layer: peaks[step.layer] for step in fitting}
-        records = _trace_layers(session, forward, chosen, stored)
+        records = _trace_layers(session, compute, chosen, stored)
         seconds = (time.perf_counter() - started) / len(fitting)
         _write(session, fitting, records, stored, neuron_ids, seconds)
 
@@ -151,100 +132,18 @@ def _peaks(
 
 
 def _trace_layers(
-    session: Session, forward: Forward, peaks: dict[int, Peaks], stored: StoredTexts
+    session: Session, compute: TracePass, peaks: dict[int, Peaks], stored: StoredTexts
 ) -> dict[int, TracesRecord]:
-    token_ids, device = stored.corpus.tokenization.token_ids, session.opened.device
+    token_ids = stored.corpus.tokenization.token_ids
     ordinals = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
     if len(ordinals) == 0:
         return {layer: _record([]) for layer in peaks}
-    share = ForwardShare(device)
-    layer_signs = read_stored_signs(session, list(peaks))
-    tracer = Tracer(peaks, layer_signs, session.request.window, share)
-    texts = [token_ids[ordinal] for ordinal in ordinals]
-    n_tokens = sum(len(text) for text in texts)
-    with session.progress.stage("traces", n_tokens, "tokens") as advance:
-        for batch in make_batches(texts, device, batch_tokens(device), ordinals):
-            with share.time_batch():
-                forward.run(batch, [tracer])
-            advance(batch.n_tokens, str(share))
-    return {layer: _record(windows) for layer, windows in tracer.windows.items()}
-
-
-class Tracer:
-    """Cuts the windows around peaks out of what a forward pass shows: a `Consumer`."""
-
-    def __init__(
-        self,
-        peaks: dict[int, Peaks],
-        signs: dict[int, Tensor],
-        window: tuple[int, int],
-        share: ForwardShare,
-    ) -> None:
-        self._peaks = peaks
-        self._signs = signs
-        self._before, self._after = window
-        self._share = share
-        self._windows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
-            layer: [] for layer in peaks
-        }
-        # Those of a batch are under way while the next is computed.
-        self._copies: HostCopies[tuple[int, NDArray[np.int64]]] = HostCopies(len(peaks))
-
-    @property
-    def layers(self) -> Collection[int]:
-        """The layers that have peaks to look at."""
-        return self._peaks
-
-    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        """Cut out the windows of a layer's peaks in the texts of a batch."""
-        with self._share.time_consumers():
-            self._cut(batch, layer, activations)
-
-    def _cut(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        peaks, device = self._peaks[layer], batch.token_ids.device
-        # Batches are few and texts in them ordered: each text's peaks are one slice.
-        ordinals = batch.on_host.ordinals.numpy()
-        begin = np.searchsorted(peaks.ordinal, ordinals, side="left")
-        end = np.searchsorted(peaks.ordinal, ordinals, side="right")
-        place = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
-        if len(place) == 0:
-            return
-        text = np.repeat(np.arange(len(ordinals)), end - begin)
-        length = batch.on_host.lengths.numpy()[text]
-        position, neuron = peaks.position[place], peaks.neuron[place]
-        start = np.maximum(position - self._before, 0)
-        n_tokens = np.minimum(position + self._after + 1, length) - start
-        offsets = np.arange(self._before + self._after + 1)
-        tokens = np.minimum(start[:, None] + offsets, length[:, None] - 1)
-        rows, columns, neurons = (
-            copy_to(torch.from_numpy(index), device)
-            for index in (text[:, None], tokens, neuron[:, None])
-        )
-
-        def take_windows(values: Tensor) -> Tensor:
-            return values[rows, columns, neurons]
-
-        cut = MLPActivations(
-            None if activations.gate is None else take_windows(activations.gate),
-            take_windows(activations.in_),
-            take_windows(activations.post),
-        )
-        values = compute_canonical_values(cut, self._signs[layer].to(device)[neurons])
-        shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
-        stacked = torch.stack([values[q] for q in shown], dim=1).clip(-65504, 65504).half()
-        peak_columns = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])
-        self._copies.send((layer, peak_columns), [stacked])
-        self._receive()
-
-    def _receive(self, *, everything: bool = False) -> None:
-        for (layer, peak_columns), (windows,) in self._copies.take(everything=everything):
-            self._windows[layer].append((peak_columns, windows.numpy()))
-
-    @property
-    def windows(self) -> dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]]:
-        """By layer, for each batch: (neuron, ordinal, position, start, tokens), and windows."""
-        self._receive(everything=True)
-        return self._windows
+    whole = TracePart([token_ids[ordinal] for ordinal in ordinals], ordinals, peaks)
+    n_workers = len(session.executor.devices)
+    parts = divide_texts(whole, session.opened, session.worker_device, n_workers)
+    with session.progress.stage("traces", whole.n_tokens, "tokens") as advance:
+        windows = join_windows(found for _, found in session.compute(compute, parts, advance))
+    return {layer: _record(windows.get(layer, [])) for layer in peaks}
 
 
 def _record(windows_by_batch: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:

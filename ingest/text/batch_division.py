@@ -53,19 +53,18 @@ def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -
         shard: its number, from 1, and how many there are.
 
     Raises:
-        TextError: when the shard is empty.
+        TextError: when there are more shards than batches.
     """
     n_batches = len(places)
     if shard is None:
         return range(n_batches)
     number, n_shards = shard
-    if number > n_batches:
+    if n_shards > n_batches:  # the first ones too: merged they are never, for the last are missing
         raise TextError(
-            f"shard {number}/{n_shards} is empty: the dataset's texts make "
-            f"{n_batches} batch{'es' * (n_batches != 1)}; divide it into no more shards"
+            f"shard {number}/{n_shards}: the dataset's texts make {n_batches} "
+            f"batch{'es' * (n_batches != 1)}, so that some shards would be empty; divide it into "
+            "no more shards"
         )
-    if n_shards >= n_batches:
-        return range(number - 1, number)
     before = np.concatenate([[0], np.cumsum(places)])
     cuts = [0]
     for cut in range(1, n_shards):

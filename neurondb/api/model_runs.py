@@ -98,7 +98,8 @@ class ModelRuns(ABC):
             neurons: `23.945,22.2882`, or a sequence of these or of pairs.
             values: What hook_post is fixed at, in canonical sign.
             progress: What is told how far the work is; None shows bars on stderr.
-            options: `dataset` and the like, `random`, `seed`, `device`, `dtype`, `force`.
+            options: `dataset` and the like, `random`, `seed`, `device`, `executor`, `dtype`,
+                `force`.
 
         Returns:
             A row of `entropy_effects` for each neuron, value and metric; the random ones follow.
@@ -107,7 +108,8 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        _refuse_unknown("entropy", options, (*TEXTS, "random", "device", "dtype", "force"))
+        machine = ("device", "executor", "dtype")
+        _refuse_unknown("entropy", options, (*TEXTS, "random", *machine, "force"))
         request = EntropyRequest(
             self._make_machine(model, options),
             parse_places(neurons),
@@ -116,6 +118,7 @@ class ModelRuns(ABC):
             options.get("random", 20),
             options.get("seed", 0),
             force=bool(options.get("force")),
+            executor=options.get("executor") or "local",
         )
         curves: EntropyCurves = run_job("entropy", request, progress)
         return self.sql(_ENTROPY, run=_require_stored(curves.run_id))

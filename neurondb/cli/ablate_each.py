@@ -1,6 +1,7 @@
 """`neurondb ablate-each`: what removing each neuron of a set alone does, or is estimated to do."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -95,7 +96,8 @@ def ablate_each(
     as_page = destination.chosen == "table" and destination.file is None
     request = _make_request(db, attribution, options_given)
     name = "attribute" if attribution else "ablate-each"
-    report: EffectReport = load_job(name)(request, choose_progress(Console(stderr=True)))
+    with nullcontext() if attribution else options.saying_what_stays():
+        report: EffectReport = load_job(name)(request, choose_progress(Console(stderr=True)))
     with open_readonly(db) as connection:
         found = [find_effect_run(connection, run_id) for run_id in report.run_ids]
         runs = [run for run in found if run is not None]

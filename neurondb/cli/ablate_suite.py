@@ -90,9 +90,10 @@ def ablate_suite(
         database=db,
         **{name: options_given[name] for name in _KEPT},
     )
-    report: AblationReport = load_job("ablate-suite")(
-        request, choose_progress(Console(stderr=True))
-    )
+    with options.saying_what_stays():
+        report: AblationReport = load_job("ablate-suite")(
+            request, choose_progress(Console(stderr=True))
+        )
     ablations = read_ablations(db, report.run_ids)
     if as_page:
         terminal = open_console()

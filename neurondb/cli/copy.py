@@ -5,6 +5,7 @@ from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.database import format_url, parse_url
 
 
 @click.command()
@@ -25,14 +26,20 @@ def copy(source: str, destination: str, models: tuple[str, ...]) -> None:
     """  # noqa: D301
     from neurondb.terminal.progress import choose_progress
     from neurondb.transfer.copying import copy_into
-    from neurondb.transfer.databases import open_source, refuse_itself
+    from neurondb.transfer.databases import open_source, refuse_to_copy
 
-    refuse_itself(source, destination)
+    refuse_to_copy(source, destination)
     with open_source(source, models) as opened:
         copied = copy_into(opened, destination, choose_progress(Console(stderr=True)))
     n = len(copied.models)
+    there, here = map(_hide_password, (destination, source))
     click.echo(
-        f"copied {n} model{'s' * (n != 1)} to {destination}: {copied.n_rows:,} rows of "
-        f"{len(copied.rows)} relations, the same as in {source} by their checksums",
+        f"copied {n} model{'s' * (n != 1)} to {there}: {copied.n_rows:,} rows of "
+        f"{len(copied.rows)} relations, the same as in {here} by their checksums",
         err=True,
     )
+
+
+def _hide_password(database: str) -> str:
+    """Return a path as it was typed, and a URL as messages have it."""
+    return format_url(parse_url(database)) if "://" in database else database

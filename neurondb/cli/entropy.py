@@ -27,7 +27,7 @@ NARROWEST: Final = 80
 SECTIONS: Final = {
     "Neurons": ("neurons", "candidates", "values", "baseline", "seed"),
     "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
-    "Machine": ("device", "dtype"),
+    "Machine": ("device", "dtype", "executor"),
     "Results": ("force", "form", "output", "db"),
 }
 
@@ -62,7 +62,7 @@ SECTIONS: Final = {
 @options.seed("Of the random neurons, and of --sample-tokens.")
 @choosing.add_text_options
 @options.force_runs
-@options.machine
+@options.machines
 @options.results
 def entropy(
     model: str,
@@ -77,6 +77,7 @@ def entropy(
     db: str | None,
     device: str,
     dtype: str,
+    executor: str,
     **options_given: Any,
 ) -> None:
     """Fix single neurons of MODEL at values: final-norm scale, entropy, rank and loss.
@@ -95,7 +96,8 @@ def entropy(
     texts = make_texts_request(options_given | {"seed": seed})
     stored_model, places = _choose_neurons(db, model, neurons, candidates)
     machine = Machine(stored_model.name, db, device, dtype)
-    request = EntropyRequest(machine, places, values, texts, baseline, seed, force=force)
+    amounts = (values, texts, baseline, seed)
+    request = EntropyRequest(machine, places, *amounts, force=force, executor=executor)
     curves: EntropyCurves = load_job("entropy")(request, choose_progress(Console(stderr=True)))
     page = EntropyPage(stored_model.name, texts.dataset, curves)
     if as_page:

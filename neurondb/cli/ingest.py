@@ -212,18 +212,16 @@ def ingest(
     name = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
     request = IngestRequest(model=name, database=db, preprocessing=preprocessing, **options_given)
     choose_stages(request)  # wrong usage is said before the job is loaded
-    try:
+    with options.saying_what_stays():
         print_report(load_job("ingest")(request, choose_progress(console)), console)
-    except KeyboardInterrupt:
-        console.print("what is finished is stored; the same command goes on from there")
-        raise
 
 
 def print_report(report: IngestReport, console: Console) -> None:
     """Print what an ingest did, and what to do next."""
     rows = ", ".join(f"{n:,} {stage}" for stage, n in report.rows.items() if n)
     done = sum(report.skipped.values())
-    skipped_note = f"; {done} steps were stored already" if done else ""
+    steps = "1 step was" if done == 1 else f"{done:,} steps were"
+    skipped_note = f"; {steps} stored already" if done else ""
     console.print(
         f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{skipped_note} "
         f"({report.seconds:.1f} s, {report.database})",

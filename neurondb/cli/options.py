@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -287,3 +288,13 @@ class Sectioned(click.Command):
                     [(records[name][0].ljust(width), records[name][1]) for name in names],
                     col_max=width,
                 )
+
+
+@contextmanager
+def saying_what_stays() -> Iterator[None]:
+    """Say how to go on where Ctrl-C ends a job that stores what it has finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("what is finished is stored; the same command goes on from there", err=True)
+        raise

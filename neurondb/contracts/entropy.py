@@ -30,6 +30,8 @@ class EntropyRequest:
     """Whether the run is stored, and answered from there where it is."""
     force: bool = False
     """Run again what is stored already, and replace it."""
+    executor: str = "local"
+    """Where it is computed: `local`, or `ray[:ADDRESS]`; then `machine.device` is a kind."""
 
     def identify(self, model_id: int, fingerprint: str, texts: str) -> str:
         """Return the sha256 over all that is asked of a model.
@@ -40,6 +42,7 @@ class EntropyRequest:
             texts: The sha256 over the texts that are read, which count by what they say, wherever
                 they are from.
         """
+        # What is measured does not depend on how many devices share the work.
         amount = {k: v for k, v in asdict(self.texts).items() if k != "dataset"}
         return identify_request(
             model_id,
@@ -50,7 +53,7 @@ class EntropyRequest:
             amount=amount,
             n_random=self.n_baseline,
             seed=self.seed,
-            device=self.machine.device,
+            device=self.machine.device.partition(",")[0],
             dtype=self.machine.dtype,
         )
 

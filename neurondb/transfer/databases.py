@@ -12,7 +12,7 @@ from neurondb.database import (
     parse_url,
     translate_errors,
 )
-from neurondb.errors import UsageError
+from neurondb.errors import DatabaseError, UsageError
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.schema import tables
 from neurondb.transfer.chunks import Chunk
@@ -88,14 +88,17 @@ def open_source(location: str | None, models: Sequence[str] = ()) -> Iterator[Da
         engine.dispose()
 
 
-def refuse_itself(source: str | None, destination: str | None) -> None:
-    """Refuse to copy a database into itself.
+def refuse_to_copy(source: str, destination: str) -> None:
+    """Refuse to copy a database into itself, or one that is not there.
 
     Raises:
         UsageError: when both are the same file, or the same URL.
+        DatabaseError: when there is no such file.
     """
     one, other = parse_url(source), parse_url(destination)
     files = get_sqlite_path(one), get_sqlite_path(other)
+    if files[0] is not None and not files[0].exists():
+        raise DatabaseError(f"there is no database at {source} to copy; give another")
     same = (
         files[0].resolve() == files[1].resolve()
         if files[0] is not None and files[1] is not None

@@ -72,7 +72,8 @@ def pack(engine: Engine, path: Path) -> Iterator[str]:
         raw.execute("VACUUM")
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         left, _ = measure_waste(raw)
-    yield f"gave back {format_size(size - left)} of the file that were free"
+    if left < size:  # else another process has written more meanwhile
+        yield f"gave back {format_size(size - left)} of the file that were free"
 
 
 def measure_waste(raw: sqlite3.Connection) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """A folder of Parquet as a source of rows: what `export parquet` wrote, back into a database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ class ParquetSource:
 
         Raises:
             NeuronDBError: when it is none that was exported, is of another version, or lacks
-                relations.
+                relations or files.
         """
         manifest = read_manifest(folder)
         if not manifest.complete:
@@ -35,6 +35,7 @@ class ParquetSource:
                 f"{folder} has some relations only ({', '.join(manifest.relations)}); export all "
                 "of them to import them again"
             )
+        _refuse_missing_files(folder, manifest.relations.values())
         self.name = str(folder)
         self._folder = folder
         self._relations = manifest.relations
@@ -74,6 +75,17 @@ class ParquetSource:
                         yield pa.Table.from_batches([batch.slice(rows)])
         except (OSError, pa.ArrowException) as error:
             raise NeuronDBError(f"cannot read {file}: {name_reason(error)}") from error
+
+
+def _refuse_missing_files(folder: Path, relations: Iterable[RelationFiles]) -> None:
+    """Look for all files now, rather than when a part of a database is made of the others."""
+    files = [file for relation in relations for file in relation.files]
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        raise NeuronDBError(
+            f"{folder} lacks {len(missing):,} of its {len(files):,} files, the first of them "
+            f"{missing[0]}; copy, download or export it again"
+        )
 
 
 def _find_layer(file: str, table: Table) -> int | None:

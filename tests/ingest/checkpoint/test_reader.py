@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
@@ -107,6 +110,21 @@ def test_fingerprint_changes_with_weights_names_and_settings_only(llama: Path) -
 
     edit_tensors(llama, cast)
     assert Checkpoint.open(llama).fingerprint() not in {first, second, third}
+
+
+def test_a_worker_that_finds_other_weights_or_none_refuses_them_in_a_line(llama: Path) -> None:
+    sent = pickle.dumps(Checkpoint.open(llama))
+    assert pickle.loads(sent).fingerprint() == Checkpoint.open(llama).fingerprint()
+    file = llama / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"] += 1
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"holds other weights .* every machine the same"):
+        pickle.loads(sent)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=rf"^{re.escape(socket.gethostname())}: ") as caught:
+        pickle.loads(sent)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stored_head_counts_although_the_settings_tie_it(llama: Path) -> None:

@@ -1,6 +1,7 @@
 """The executor of a Ray cluster: one of two workers, which are killed."""
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from ingest.jobs import ablate
+from neurondb import __version__
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, UsageError
 from tests.ingest.executors.computations import DieOnce, refuse, square
@@ -64,6 +66,7 @@ def test_shards_are_computed_again_where_a_worker_dies(executor: Any, tmp_path: 
     assert found == [(place, shard**2) for place, shard in enumerate(shards)]
     assert heard.n == sum(shards), "a shard that is begun again is not counted twice"
     assert (tmp_path / "died").exists()
+    assert heard.progress.notes == ["a Ray worker has died; another one begins its shard again"]
     heard = Heard()
     assert sorted(executor.run(square, [2, 3], heard.listener)) == [(0, 4), (1, 9)]
     assert heard.progress.notes == ["the same line from every worker"]
@@ -72,6 +75,15 @@ def test_shards_are_computed_again_where_a_worker_dies(executor: Any, tmp_path: 
 def test_an_error_of_a_computation_is_raised_here(executor: Any) -> None:
     with pytest.raises(IngestError, match=r"^shard 7 is wrong; give another$"):
         list(executor.run(refuse, [7], Heard().listener))
+
+
+def test_a_worker_of_another_version_is_one_line(
+    executor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.executors.ray_cluster.__version__", "9.9")
+    said = rf"has neurondb {re.escape(__version__)}, this machine 9\.9; install one version"
+    with pytest.raises(IngestError, match=said):
+        list(executor.run(square, [1], Heard().listener))
 
 
 def kill_worker(title: str, killed: list[int], finished: threading.Event) -> None:
@@ -110,7 +122,8 @@ def test_rows_are_those_of_one_process_with_a_worker_killed_in_the_middle(
     import ingest.forward.batching
 
     monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 40)
-    one = replace(request_, database=str(tmp_path / "one.db"), controls=True)
+    stages = ("weights", "vocab", "activations", "traces")
+    one = replace(request_, database=str(tmp_path / "one.db"), controls=True, stages=stages)
     run(one)
     many = replace(one, database=str(tmp_path / "many.db"), executor="ray")
     run_and_kill("ray::neurondb ActivationPass", lambda: run(many))

@@ -10,6 +10,7 @@ import torch
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward
+from ingest.forward.open_model import OpenModel
 from ingest.forward.spread import find_computing_device, read_device_map, read_parameter
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, UsageError
@@ -51,12 +52,21 @@ def test_logits_are_the_same_with_half_of_the_weights_on_disk(model: Path, on_di
 
 
 def test_rows_are_the_same_with_half_of_the_weights_on_disk(
-    request_: IngestRequest, on_disk: str, tmp_path: Path
+    request_: IngestRequest, on_disk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = replace(request_, stages=("weights", "activations"))
+    one = replace(request_, stages=("weights", "activations", "traces"))
     spread = replace(one, database=str(tmp_path / "spread.db"), device_map=on_disk)
     run(one)
+    maps: list[str | None] = []
+    load = OpenModel.load
+
+    def watch(self: OpenModel) -> Forward:
+        maps.append(self.device_map)
+        return load(self)
+
+    monkeypatch.setattr(OpenModel, "load", watch)
     run(spread)
+    assert maps == [on_disk, on_disk], "once for the activations, once for the traces"
     assert all_rows(Path(str(spread.database))) == all_rows(Path(str(one.database)))
 
 
@@ -100,6 +110,14 @@ def test_what_is_no_device_map(tmp_path: Path, content: str | None, said: str) -
     with pytest.raises(IngestError, match=said) as caught:
         read_device_map(str(file))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_device_map_is_said_before_anything_is_computed(
+    request_: IngestRequest,
+) -> None:
+    with pytest.raises(IngestError, match="device_map='nope': neither auto"):
+        run(replace(request_, device_map="nope"))
+    assert not Path(str(request_.database)).exists()
 
 
 def test_names_are_those_of_transformers() -> None:

@@ -1,6 +1,7 @@
 """The job `entropy`, against one plain run of transformers' model for each neuron and value."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import ingest.forward.batching
 from ingest.jobs.entropy import run
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
 from neurondb.contracts.inputs import TextsRequest
@@ -134,11 +136,9 @@ def test_total_is_direct_and_through_the_norm() -> None:
 
 
 def test_few_places_a_pass_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ingest.interventions.frozen_norm
-
     model = stored("gpt2")
     whole = curves(model)
-    monkeypatch.setattr(ingest.interventions.frozen_norm, "batch_tokens", lambda _: 90)
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 90)
     parts = curves(model)
     for metric in ENTROPY_METRICS:
         np.testing.assert_allclose(parts.fixed[metric], whole.fixed[metric], atol=1e-5)
@@ -208,3 +208,23 @@ def test_texts_that_are_not_there() -> None:
     request = EntropyRequest(model.machine, NEURONS, VALUES, TextsRequest("/none.txt"), 0)
     with pytest.raises(TextError, match=r"'/none.txt'"):
         run(request, Silent())
+
+
+def test_two_workers_find_what_one_finds_and_are_answered_from_what_it_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 40)
+    model = stored("llama")
+    one = curves(model)
+    machine = replace(model.machine, device="cpu,cpu")
+    texts = TextsRequest(str(text_file(TEXTS)))
+    asked = EntropyRequest(machine, NEURONS, VALUES, texts, 0)
+    answered = run(asked, Silent())
+    assert not answered.is_new
+    assert answered.run_id == one.run_id
+    two = run(replace(asked, force=True), Silent())
+    assert two.is_new
+    assert two.clean == one.clean
+    for metric in ENTROPY_METRICS:
+        assert np.array_equal(two.fixed[metric], one.fixed[metric])
+        assert np.array_equal(two.frozen[metric], one.frozen[metric])

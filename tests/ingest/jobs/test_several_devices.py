@@ -1,7 +1,9 @@
 """Ingest on two devices, each a process of its own: the rows are those of one."""
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -115,3 +117,22 @@ def test_devices_that_cannot_share_the_work(
     with pytest.raises(IngestError, match=said):
         run(replace(request_, device=device))
     assert not Path(str(request_.database)).exists()
+
+
+def test_traces_of_two_devices_are_those_of_one_in_whatever_parts(
+    request_: IngestRequest, tmp_path: Path
+) -> None:
+    one = replace(request_, stages=("activations", "traces"), controls=True, window=(4, 2))
+    run(one)
+    database = Path(shutil.copy(str(one.database), tmp_path / "two.db"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM trace_rows")
+        connection.execute("DELETE FROM ingest_steps WHERE stage = 'traces'")
+    progress = Counted()
+    two = replace(one, database=str(database), device="cpu,cpu", stages=("traces",))
+    load_job("ingest")(two, progress)
+    total, _ = progress.stages["traces"]
+    assert progress.done["traces"] == total > 0
+    traces = "SELECT * FROM trace_rows ORDER BY neuron_id, text_id, position"
+    assert len(ask(one, traces)) > 100
+    assert ask(two, traces) == ask(one, traces)

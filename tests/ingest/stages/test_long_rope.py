@@ -5,7 +5,7 @@ transformers rotates a whole batch by one set of frequencies, so that such texts
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,3 +189,21 @@ def test_a_state_of_texts_that_shared_batches_is_not_gone_on_with(
     short_texts.write_text("\n\n".join(text for text in TEXTS if len(text) < 20), encoding="utf-8")
     run(replace(request_, dataset=str(short_texts)))
     assert [key.get("short_context") for key in keys] == [SHORT, None]
+
+
+def test_traces_have_no_batch_of_texts_on_both_sides(
+    request_: IngestRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 1000)  # room for all texts
+    run(replace(request_, stages=("activations",)))
+    seen: list[list[int]] = []
+    whole = Forward.run
+
+    def watch(self: Forward, batch: Batch, consumers: Sequence[Consumer]) -> None:
+        seen.append(batch.lengths.tolist())
+        whole(self, batch, consumers)
+
+    monkeypatch.setattr(Forward, "run", watch)
+    run(replace(request_, stages=("traces",), window=(2, 1)))
+    assert len(seen) == 2
+    assert min(seen[0]) > SHORT >= max(seen[1])

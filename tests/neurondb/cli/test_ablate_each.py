@@ -156,3 +156,16 @@ def test_the_page_of_all_conditions_has_a_column_each_and_cuts_no_number(file: P
     assert len(numbers) == 4 * 16
     assert all(len(line.split()[-4:]) == 4 for line in numbers)
     assert not any("…" in cell for line in numbers for cell in line.split()[-4:])
+
+
+@pytest.mark.parametrize("attribution", [False, True])
+def test_ctrl_c_says_that_finished_neurons_stay(
+    file: Path, monkeypatch: pytest.MonkeyPatch, attribution: bool
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurondb.cli.ablate_each.load_job", lambda _: interrupt)
+    done = ask(file, "--where", "layer=0", *["--attribution"] * attribution)
+    assert done.exit_code != 0
+    assert ("what is finished is stored" in done.stderr) != attribution, "one pass keeps nothing"

@@ -40,7 +40,7 @@ def test_a_model_goes_out_as_files_and_comes_in_again(sample: Sample, tmp_path: 
     [
         (("copy", "DB", "DB"), UsageError, "both the source and the destination"),
         (("copy", "DB", "mysql://x/y"), NeuronDBError, "no support for"),
-        (("copy", "none.db", "DB"), NeuronDBError, "there is no database"),
+        (("copy", "none.db", "DB"), NeuronDBError, "there is no database at none.db to copy"),
         (
             ("export", "parquet", "out", "--db", "DB", "--relations", "neuron"),
             UsageError,

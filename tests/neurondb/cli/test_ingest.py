@@ -94,6 +94,17 @@ def test_a_model_is_ingested_and_results_stay_off_stdout(model: Path, texts: Pat
     assert "tokens" in result.stderr
 
 
+def test_nothing_was_stored_already_in_a_new_database_and_cut_texts_are_told_once(
+    model: Path, texts: Path
+) -> None:
+    stages = ("--stages", "activations,peaks,traces")
+    cut = ("--dataset", texts, "--max-len", "4")
+    first = neurondb("ingest", model, *cut, *stages, cwd=model.parent)
+    assert first.returncode == 0, first.stderr
+    assert "stored already" not in first.stderr
+    assert first.stderr.count("texts cut at 4 tokens") == 1
+
+
 def test_only_the_layers_asked_for_are_stored(model: Path) -> None:
     result = neurondb("ingest", model, "--layers", "-1", cwd=model.parent)
     assert result.returncode == 0, result.stderr
@@ -107,9 +118,10 @@ def test_a_layer_that_the_model_lacks_costs_no_work(model: Path) -> None:
     assert not (model.parent / "n.db").exists()
 
 
-def test_an_empty_shard_costs_no_work(model: Path, texts: Path) -> None:
-    result = neurondb("ingest", model, "--dataset", texts, "--shard", "9/9", cwd=model.parent)
-    assert_refused(result, "9/9")
+@pytest.mark.parametrize("shard", ["9/9", "1/9"])
+def test_more_shards_than_batches_cost_no_work(model: Path, texts: Path, shard: str) -> None:
+    result = neurondb("ingest", model, "--dataset", texts, "--shard", shard, cwd=model.parent)
+    assert_refused(result, shard, "into no more shards")
     assert not (model.parent / "n.db").exists()
 
 

@@ -178,6 +178,11 @@ def test_files_that_changed_or_are_gone_are_refused(exported: Path, tmp_path: Pa
     with pytest.raises(NeuronDBError, match="not what was exported"):
         copy_into(ParquetSource(folder), str(tmp_path / "one.db"), Silent())
     file.unlink()
+    said = r"lacks 1 of its [\d,]+ files, the first of them models/data\.parquet"
+    with pytest.raises(NeuronDBError, match=said):
+        copy_into(ParquetSource(folder), str(tmp_path / "two.db"), Silent())
+    assert not (tmp_path / "two.db").exists()
+    file.write_bytes(b"PAR1")
     with pytest.raises(NeuronDBError, match=r"cannot read .*data\.parquet"):
         copy_into(ParquetSource(folder), str(tmp_path / "two.db"), Silent())
     manifest = folder / "neurondb.json"

@@ -15,7 +15,7 @@ from neurondb.reading.integrity import find_problems
 from neurondb.reading.models import open_readonly
 from neurondb.transfer import chunks, copying, loading
 from neurondb.transfer.copying import copy_into
-from neurondb.transfer.databases import open_source, refuse_itself
+from neurondb.transfer.databases import open_source, refuse_to_copy
 from tests.support.copies import Failing, InterruptedError_, contents, copy
 from tests.support.ingested import Silent
 from tests.support.sample_database import build
@@ -196,6 +196,6 @@ def test_other_schemas_and_places_are_refused(sample: Sample, tmp_path: Path) ->
     with pytest.raises(UnknownNameError, match="sample-gpt"):
         copy(str(sample.path), str(tmp_path / "other.db"), "sample-gtp")
     with pytest.raises(UsageError, match="both the source and the destination"):
-        refuse_itself(str(sample.path), f"sqlite:///{sample.path}")
+        refuse_to_copy(str(sample.path), f"sqlite:///{sample.path}")
     with pytest.raises(DatabaseError, match="there is no database"):
         copy(str(tmp_path / "none.db"), str(tmp_path / "other.db"))

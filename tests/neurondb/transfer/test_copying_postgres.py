@@ -161,3 +161,12 @@ def test_roles_that_may_more_and_sqlite_are_refused(copied: str, sample: Sample)
     with pytest.raises(UsageError, match="SQLite knows no roles"):
         grant_reading(file, "reader")
     file.dispose()
+
+
+def test_a_password_is_in_no_message(sample: Sample, postgres: str) -> None:
+    url = make_url(make_database(postgres, "secretive")).set(password="hunter2")
+    to = url.render_as_string(hide_password=False)
+    done = CliRunner().invoke(cli, ["copy", str(sample.path), to, "--model", GPT])
+    assert done.exit_code == 0, done.output
+    assert "copied 1 model to postgresql+psycopg://" in done.stderr
+    assert "hunter2" not in done.output

@@ -109,3 +109,11 @@ def test_without_room_or_with_a_writer_the_file_stays_and_a_line_says_so(
     assert "was not packed" in told
     assert "check --repair" in told
     assert measure(loaded.path)[1] > 0
+
+
+def test_a_file_that_another_writer_has_filled_meanwhile_gave_nothing_back(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = iter([measure(loaded.path), (10 * loaded.path.stat().st_size, 0)])
+    monkeypatch.setattr(packing, "measure_waste", lambda _: next(sizes))
+    assert list(pack(loaded.engine, loaded.path)) == []
