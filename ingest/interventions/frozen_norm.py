@@ -141,7 +141,8 @@ class FrozenNormRunner:
         for row, setting in enumerate(settings):
             values[row, places.index(setting.place)] = setting.value
         rows = values.repeat_interleave(n_texts, 0)
-        return Intervention(make_targets(places, self._sign, rows), "hook_post")
+        targets = make_targets(self._running.stored, places, self._sign, rows)
+        return Intervention(targets, "hook_post")
 
     def _freeze(self, stream: Stream, clean: Stream, n: int) -> Stream:
         """Return what the final norm would put out if it divided by the clean run's divisor."""

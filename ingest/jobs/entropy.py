@@ -29,7 +29,7 @@ from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import read_fingerprint
 from neurondb.reading.entropy_runs import find_stored_entropy, read_entropy_page
-from neurondb.reading.models import find_model, find_neuron_id
+from neurondb.reading.models import find_model, find_neuron_id, locate_place, name_places
 from neurondb.writing.model_runs import store_entropy
 
 
@@ -47,11 +47,10 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
     """
     if not request.neurons or not request.values:
         raise UsageError("nothing to fix: give at least one neuron and one value")
-    if len(set(request.neurons)) < len(request.neurons):
-        raise UsageError("a neuron is named twice")
     started = time.perf_counter()
     engine = open_existing(request.machine.database)
     try:
+        request = _name_neurons(engine, request)
         plan = _prepare(engine, request, progress)
         stored = _read_stored(engine, plan.key) if request.store and not request.force else None
     finally:
@@ -89,14 +88,22 @@ class _Plan:
     key: str
 
 
+def _name_neurons(engine: Engine, request: EntropyRequest) -> EntropyRequest:
+    """Return the request with its neurons as their names have them, each once."""
+    with engine.connect() as connection:
+        model = find_model(connection, request.machine.model)
+    neurons = name_places(model, request.neurons)
+    if len(set(neurons)) < len(neurons):
+        raise UsageError("a neuron is named twice")
+    return replace(request, neurons=neurons)
+
+
 def _prepare(engine: Engine, request: EntropyRequest, progress: Progress) -> _Plan:
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
-        for place in request.neurons:
-            find_neuron_id(model, *place)
-        baseline = draw_neurons(
-            connection, model, request.n_baseline, request.seed, request.neurons
-        )
+        asked = [locate_place(model, place) for place in request.neurons]
+        drawn = draw_neurons(connection, model, request.n_baseline, request.seed, asked)
+        baseline = name_places(model, drawn)
         sign = read_canonical_signs(connection, model, (*request.neurons, *baseline))
         running = open_running_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)
