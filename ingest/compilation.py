@@ -11,12 +11,14 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +27,8 @@ from platformdirs import user_cache_path
 from neurondb.atomic import replace_at_end
 
 COMPILERS: Final = ("cc", "gcc", "clang")
+PACKAGED: Final = "ziglang"
+"""A package with Clang in it, for machines where none of these is and nobody may install one."""
 OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
 TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
 """For this very processor: one way or the other, as the compiler knows it, or not at all."""
@@ -119,7 +123,12 @@ def _compiler() -> list[str]:
     for name in COMPILERS:
         if shutil.which(name):
             return [name]
-    raise NotCompiledError(f"no C compiler here ({', '.join(COMPILERS)}; CC names another)")
+    if find_spec(PACKAGED):
+        return [sys.executable, "-m", PACKAGED, "cc"]
+    raise NotCompiledError(
+        f"no C compiler here ({', '.join(COMPILERS)}; CC names another); pip install {PACKAGED}"
+        " brings one"
+    )
 
 
 def _compile(command: list[str], source: Path, built: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -116,11 +116,24 @@ class Checkpoint:
         Raises:
             CheckpointError: There is no such layer, or a tensor holds NaN or infinity.
         """
+        return self._read_layer(index, is_looked_at=lambda _: True)
+
+    def read_unexamined_layer(self, index: int) -> LayerWeights:
+        """Return what `read_layer` does, its matrices not looked at: NaN may be in them.
+
+        For sums over every weight, which show by themselves that something was not finite:
+        `read_layer` then says in which tensor. The router of a divided layer, which is in no sum,
+        is looked at with the experts.
+        """
+        is_divided = self.architecture.is_divided(index)
+        return self._read_layer(index, is_looked_at=lambda t: is_divided or t.ndim < 2)
+
+    def _read_layer(self, index: int, is_looked_at: Callable[[Tensor], bool]) -> LayerWeights:
         if not 0 <= index < self.architecture.n_layers:
             last = self.architecture.n_layers - 1
             raise CheckpointError(f"{self.path} has layers 0 to {last}, no layer {index}")
         prefix = self._root + self._layout.block.format(index)
-        tensors = self._read(self._layout.block_shapes(prefix, index))
+        tensors = self._read(self._layout.block_shapes(prefix, index), is_looked_at)
         return self._layout.select_block(tensors, prefix, index)
 
     def read_parts(self, index: int, n_neurons: int | None = None) -> Iterator[LayerWeights]:
@@ -223,10 +236,14 @@ class Checkpoint:
     def _read_one(self, name: str) -> Tensor:
         return self._read([name])[name]
 
-    def _read(self, names: Iterable[str]) -> dict[str, Tensor]:
+    def _read(
+        self, names: Iterable[str], is_looked_at: Callable[[Tensor], bool] = lambda _: True
+    ) -> dict[str, Tensor]:
         tensors = self._tensor_files.read(names)
         for name, tensor in tensors.items():
-            problem = _problem(tensor)
+            problem = _find_wrong_type(tensor)
+            if problem is None and is_looked_at(tensor):
+                problem = _find_non_finite(tensor)
             if problem is not None:
                 file = self._tensor_files.stored[name].file
                 raise CheckpointError(f"{file}: tensor '{name}' {problem}")
@@ -347,10 +364,15 @@ def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> boo
     return digests[embedding] == digests[head]
 
 
-def _problem(tensor: Tensor) -> str | None:
-    """Return what keeps a tensor from being used, in words; None where nothing does."""
-    if tensor.dtype not in FLOATS:
-        return f"is stored as {tensor.dtype}: take the repository with unquantised weights"
+def _find_wrong_type(tensor: Tensor) -> str | None:
+    """Return what keeps a tensor's type from being used, in words; None where nothing does."""
+    if tensor.dtype in FLOATS:
+        return None
+    return f"is stored as {tensor.dtype}: take the repository with unquantised weights"
+
+
+def _find_non_finite(tensor: Tensor) -> str | None:
+    """Say in words that a tensor holds NaN or infinity; None where it does not."""
     # One pass at the speed of memory: NaN and infinity both survive into an extreme.
     low, high = torch.aminmax(tensor)
     finite = bool(torch.isfinite(low) & torch.isfinite(high))

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import select
 
 from ingest.executors import Worker
@@ -42,8 +43,11 @@ class WeightsAnalysis:
         """Read a layer and analyse it; CheckpointError where it cannot be read."""
         started = time.perf_counter()
         self.opened.prepare_processor()
-        weights = self.opened.checkpoint.read_layer(layer).to(find_exact_device(worker.device))
+        device, checkpoint = find_exact_device(worker.device), self.opened.checkpoint
+        weights = checkpoint.read_unexamined_layer(layer).to(device)
         record = analyse_layer(weights, self.opened.architecture, self.choices, self.sampling)
+        if not np.isfinite(record.penalty).all():
+            checkpoint.read_layer(layer)  # refuses the tensor that holds NaN or infinity
         return record, time.perf_counter() - started
 
 

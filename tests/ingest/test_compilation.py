@@ -1,6 +1,7 @@
 """Compiling at first use: once, for this processor, and one line where it cannot be done."""
 
 import ctypes
+import os
 import re
 import shutil
 import stat
@@ -131,5 +132,34 @@ def test_without_any_compiler_it_says_which_were_looked_for(
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(module, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(NotCompiledError, match=r"no-such-compiler\b.*\bCC\b"):
+        load_or_build(source)
+    assert not cache.exists()
+
+
+def test_where_no_compiler_is_a_packaged_one_compiles(
+    cache: Path, source: Path, counting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, named = tmp_path / "site" / module.PACKAGED, os.environ["CC"]
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        f"import os, sys\nassert sys.argv[1] == 'cc'\nos.execv({named!r}, ['cc', *sys.argv[2:]])"
+    )
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(module, "COMPILERS", ())
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    assert load_or_build(source).answer() == 42
+    assert n_calls(counting) == 1
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_without_any_compiler_the_line_says_what_brings_one(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(module, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(module, "PACKAGED", "no_such_package")
+    with pytest.raises(NotCompiledError, match="pip install no_such_package brings one"):
         load_or_build(source)
     assert not cache.exists()

@@ -30,7 +30,7 @@
 #define ROW (CHUNK + 16)      /* floats between rows: as a power of two they would share cache lines */
 #define LARGE_PAGE (2 << 20)
 #define LINE 64
-#define AHEAD 16              /* dimensions that are asked for before they are read */
+#define TOGETHER 3            /* pairs of a neuron that are summed in one loop */
 #define SQUARE 8              /* side of the squares that are transposed in registers */
 
 typedef float Floats __attribute__((vector_size(BYTES), aligned(4)));
@@ -40,6 +40,7 @@ typedef float Eight __attribute__((vector_size(32), aligned(4)));
 typedef int32_t Places __attribute__((vector_size(32)));
 
 #define inlined static inline __attribute__((always_inline))
+#define apart static __attribute__((noinline)) /* GCC gives loops too few registers where all is one function */
 
 enum { BFLOAT16, FLOAT16, FLOAT32 };
 enum { GATE, IN, OUT, VECTORS };
@@ -63,6 +64,12 @@ typedef struct {
     double *pairs;            /* of each block, shift, pair: block values, of (i, i + shift) */
 } Layer;
 
+/* A chunk of a block: what is in the cache at a time. `n` is 0 or less behind the last block. */
+typedef struct { int64_t first, n, from, width; } Part;
+
+/* A neuron's vectors in the tiles. */
+typedef struct { const float *gate, *in, *out; } Rows;
+
 inlined float widen(const void *values, int64_t at, int64_t type) {
     if (type == FLOAT32) return ((const float *)values)[at];
 #ifdef __FLT16_MAX__
@@ -74,10 +81,10 @@ inlined float widen(const void *values, int64_t at, int64_t type) {
     return value;
 }
 
-inlined void read_rows(const Vector *v, int64_t type, int64_t first, int64_t n, int64_t from, int64_t width, float *tile) {
-    for (int64_t i = 0; i < n; i++) {
-        int64_t start = (first + i) * v->row + from;
-        for (int64_t k = 0; k < width; k++) tile[i * ROW + k] = widen(v->values, start + k, type);
+inlined void read_rows(const Vector *v, int64_t type, Part part, float *tile) {
+    for (int64_t i = 0; i < part.n; i++) {
+        int64_t start = (part.first + i) * v->row + part.from;
+        for (int64_t k = 0; k < part.width; k++) tile[i * ROW + k] = widen(v->values, start + k, type);
     }
 }
 
@@ -105,57 +112,71 @@ inlined void transpose(Eight r[SQUARE]) {
     memcpy(r, t, sizeof t);
 }
 
-/* Ask for the neurons of some dimensions, each of which is on a page of its own, before they are read. */
-inlined void fetch_columns(const Vector *v, int64_t type, int64_t first, int64_t n, int64_t dimension) {
-    int64_t size = type == FLOAT32 ? 4 : 2;
-    for (int64_t j = 0; j < SQUARE; j++) {
-        const char *start = (const char *)v->values + ((dimension + j) * v->column + first) * size;
-        for (int64_t at = 0; at < n * size; at += LINE) __builtin_prefetch(start + at);
-    }
-}
-
-inlined void read_columns(const Vector *v, int64_t type, int64_t first, int64_t n, int64_t from, int64_t width, float *tile) {
-    int64_t squares = n / SQUARE * SQUARE, k = 0;
-    for (; k + SQUARE <= width; k += SQUARE) {
-        fetch_columns(v, type, first, n, from + k + AHEAD);
+inlined void read_columns(const Vector *v, int64_t type, Part part, float *tile) {
+    int64_t squares = part.n / SQUARE * SQUARE, k = 0;
+    for (; k + SQUARE <= part.width; k += SQUARE)
         for (int64_t i = 0; i < squares; i += SQUARE) {
             Eight rows[SQUARE];
             for (int j = 0; j < SQUARE; j++) {
-                int64_t start = (from + k + j) * v->column + first + i;
+                int64_t start = (part.from + k + j) * v->column + part.first + i;
                 for (int l = 0; l < SQUARE; l++) rows[j][l] = widen(v->values, start + l, type);
             }
             transpose(rows);
             for (int j = 0; j < SQUARE; j++) *(Eight *)(tile + (i + j) * ROW + k) = rows[j];
         }
-    }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t rest = i < squares ? k : 0; rest < width; rest++)
-            tile[i * ROW + rest] = widen(v->values, (from + rest) * v->column + first + i, type);
+    for (int64_t i = 0; i < part.n; i++)
+        for (int64_t rest = i < squares ? k : 0; rest < part.width; rest++)
+            tile[i * ROW + rest] = widen(v->values, (part.from + rest) * v->column + part.first + i, type);
 }
 
-/* Read a chunk of a block's vectors; rows are filled up with zeros to whole vectors. */
-static void read_tile(const Vector *v, int64_t first, int64_t n, int64_t from, int64_t width, float *tile) {
-#define READ(name) \
-    if (v->type == name) { \
-        if (v->column == 1) read_rows(v, name, first, n, from, width, tile); \
-        else read_columns(v, name, first, n, from, width, tile); \
+/* The type is constant where values are read: each is a function of its own. */
+#define READER(name, type) \
+    apart void name(const Vector *v, Part part, float *tile) { \
+        if (v->column == 1) read_rows(v, type, part, tile); \
+        else read_columns(v, type, part, tile); \
     }
-    READ(BFLOAT16) READ(FLOAT16) READ(FLOAT32)
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = width; k % LANES; k++) tile[i * ROW + k] = 0;
+READER(read_bfloat16, BFLOAT16)
+READER(read_float16, FLOAT16)
+READER(read_float32, FLOAT32)
+
+/* Read a chunk of a block's vectors; rows are filled up with zeros to whole vectors. */
+static void read_tile(const Vector *v, Part part, float *tile) {
+    if (v->type == BFLOAT16) read_bfloat16(v, part, tile);
+    else if (v->type == FLOAT16) read_float16(v, part, tile);
+    else read_float32(v, part, tile);
+    for (int64_t i = 0; i < part.n; i++)
+        for (int64_t k = part.width; k % LANES; k++) tile[i * ROW + k] = 0;
+}
+
+inlined void fetch_values(const Vector *v, int64_t start, int64_t n) {
+    int64_t size = v->type == FLOAT32 ? 4 : 2;
+    const char *values = v->values;
+    for (int64_t at = start * size; at < (start + n) * size; at += LINE) __builtin_prefetch(values + at);
+}
+
+/* Ask for the i-th neuron of a part that is read next, while another is summed: its row, or as large a share of columns. */
+inlined void fetch(const Layer *layer, Part next, int64_t i) {
+    for (int k = 0; k < VECTORS; k++) {
+        const Vector *v = layer->vectors + k;
+        if (!v->values) continue;
+        if (v->column == 1) fetch_values(v, (next.first + i) * v->row + next.from, next.width);
+        else
+            for (int64_t d = i * next.width / next.n; d < (i + 1) * next.width / next.n; d++)
+                fetch_values(v, (next.from + d) * v->column + next.first, next.n);
+    }
 }
 
 /* Fold a norm in: add up the bias with the vectors as they are, then multiply them by the gain. */
-static void fold(const Vector *v, int64_t n, int64_t from, int64_t width, float *tile, double *biased) {
-    for (int64_t i = 0; i < n; i++) {
+static void fold(const Vector *v, Part part, float *tile, double *biased) {
+    for (int64_t i = 0; i < part.n; i++) {
         float *row = tile + i * ROW;
         if (v->bias) {
             double sum = 0;
-            for (int64_t k = 0; k < width; k++) sum += (double)(row[k] * v->bias[from + k]);
+            for (int64_t k = 0; k < part.width; k++) sum += (double)(row[k] * v->bias[part.from + k]);
             biased[i * VECTORS] += sum;
         }
         if (v->gain)
-            for (int64_t k = 0; k < width; k++) row[k] *= v->gain[from + k];
+            for (int64_t k = 0; k < part.width; k++) row[k] *= v->gain[part.from + k];
     }
 }
 
@@ -166,33 +187,29 @@ inlined void add(Doubles *total, Floats sum) {
     *total += __builtin_convertvector(low, Doubles) + __builtin_convertvector(high, Doubles);
 }
 
-inlined void sum_neuron(const float *g, const float *u, const float *o, int64_t width, int gated, int means, Doubles *total) {
-    Floats s[SUMS] = {0};
+/* Add a neuron's own products, and those of some pairs, over a chunk. What does not depend on `k` is constant
+   where this is called from: each case is a loop of its own. */
+inlined void sum_rows(Rows rows, const Rows *others, int64_t width, int own, int pairs, int gated, int means, Doubles *total, Doubles *const *paired, int64_t step) {
+    Floats s[SUMS] = {0}, p[TOGETHER][PAIRS] = {0};
     for (int64_t k = 0; k < width; k += LANES) {
-        Floats in = *(const Floats *)(u + k), out = *(const Floats *)(o + k);
-        s[IN_IN] += in * in, s[OUT_OUT] += out * out, s[IN_OUT] += in * out;
-        if (means) s[SUM_IN] += in, s[SUM_OUT] += out;
-        if (gated) {
-            Floats gate = *(const Floats *)(g + k);
-            s[GATE_GATE] += gate * gate, s[GATE_IN] += gate * in, s[GATE_OUT] += gate * out;
-            if (means) s[SUM_GATE] += gate;
+        Floats in = *(const Floats *)(rows.in + k), gate = {0};
+        if (gated) gate = *(const Floats *)(rows.gate + k);
+        if (own) {
+            Floats out = *(const Floats *)(rows.out + k);
+            s[IN_IN] += in * in, s[OUT_OUT] += out * out, s[IN_OUT] += in * out;
+            if (means) s[SUM_IN] += in, s[SUM_OUT] += out;
+            if (gated) s[GATE_GATE] += gate * gate, s[GATE_IN] += gate * in, s[GATE_OUT] += gate * out;
+            if (gated && means) s[SUM_GATE] += gate;
+        }
+        for (int q = 0; q < pairs; q++) {
+            Floats out = *(const Floats *)(others[q].out + k);
+            p[q][PAIR_IN_OUT] += in * out;
+            if (gated) p[q][PAIR_GATE_OUT] += gate * out, p[q][PAIR_GATE_IN] += gate * *(const Floats *)(others[q].in + k);
         }
     }
-    for (int j = 0; j < (means ? SUMS : SUM_GATE); j++) add(total + j, s[j]);
-}
-
-inlined void sum_pair(const float *g, const float *u, const float *other_in, const float *other_out, int64_t width, int gated, Doubles *total, int64_t step) {
-    Floats s[PAIRS] = {0};
-    for (int64_t k = 0; k < width; k += LANES) {
-        Floats in = *(const Floats *)(u + k), out = *(const Floats *)(other_out + k);
-        s[PAIR_IN_OUT] += in * out;
-        if (gated) {
-            Floats gate = *(const Floats *)(g + k);
-            s[PAIR_GATE_OUT] += gate * out;
-            s[PAIR_GATE_IN] += gate * *(const Floats *)(other_in + k);
-        }
-    }
-    for (int j = 0; j < PAIRS; j++) add(total + j * step, s[j]);
+    for (int j = 0; own && j < (means ? SUMS : SUM_GATE); j++) add(total + j, s[j]);
+    for (int q = 0; q < pairs; q++)
+        for (int j = 0; j < PAIRS; j++) add(paired[q] + j * step, p[q][j]);
 }
 
 inlined double sum_lanes(Doubles v) {
@@ -201,41 +218,73 @@ inlined double sum_lanes(Doubles v) {
     return sum;
 }
 
-inlined void sum_tiles(const Layer *layer, float *const *tile, int64_t n, int64_t width, const int64_t *shift, int64_t shifts, int gated, int means, Doubles *own, Doubles *paired) {
-    for (int64_t i = 0; i < n; i++) {
-        const float *g = tile[GATE] + i * ROW, *u = tile[IN] + i * ROW, *o = tile[OUT] + i * ROW;
-        sum_neuron(g, u, o, width, gated, means, own + i * SUMS);
-        for (int64_t s = 0; s < shifts; s++) {
-            int64_t j = (i + shift[s]) % n;
-            sum_pair(g, u, tile[IN] + j * ROW, tile[OUT] + j * ROW, width, gated, paired + s * PAIRS * layer->block + i, layer->block);
+inlined Rows find_rows(float *const *tile, int64_t i) {
+    return (Rows){tile[GATE] + i * ROW, tile[IN] + i * ROW, tile[OUT] + i * ROW};
+}
+
+inlined void sum_tiles(const Layer *layer, float *const *tile, Part part, Part next, const int64_t *shift, int64_t shifts, int gated, int means, Doubles *own, Doubles *paired) {
+    for (int64_t i = 0; i < part.n; i++) {
+        Rows rows = find_rows(tile, i), others[TOGETHER];
+        Doubles *to[TOGETHER];
+        if (i < next.n) fetch(layer, next, i);
+        for (int64_t s = 0; s == 0 || s < shifts; s += TOGETHER) {
+            int pairs = shifts - s < TOGETHER ? shifts - s : TOGETHER;
+            for (int q = 0; q < pairs; q++) {
+                others[q] = find_rows(tile, (i + shift[s + q]) % part.n);
+                to[q] = paired + (s + q) * PAIRS * layer->block + i;
+            }
+#define SUM(own_too, count) sum_rows(rows, others, part.width, own_too, count, gated, means, own + i * SUMS, to, layer->block)
+            switch (pairs + (s ? TOGETHER : 0)) {
+                case 0: SUM(1, 0); break;
+                case 1: SUM(1, 1); break;
+                case 2: SUM(1, 2); break;
+                case 3: SUM(1, 3); break;
+                case 4: SUM(0, 1); break;
+                case 5: SUM(0, 2); break;
+                case 6: SUM(0, 3);
+            }
+#undef SUM
         }
     }
 }
 
-static int sum_block(const Layer *layer, int64_t b, float *const *tile, Doubles *own, Doubles *paired) {
-    int64_t first = b * layer->block, n = layer->neurons - first;
-    if (n > layer->block) n = layer->block;
+#define SUM_TILES(name, gated, means) \
+    apart void name(const Layer *layer, float *const *tile, Part part, Part next, const int64_t *shift, int64_t shifts, Doubles *own, Doubles *paired) { \
+        sum_tiles(layer, tile, part, next, shift, shifts, gated, means, own, paired); \
+    }
+SUM_TILES(sum_gated, 1, 0)
+SUM_TILES(sum_gated_with_means, 1, 1)
+SUM_TILES(sum_ungated, 0, 1)
+
+static Part find_part(const Layer *layer, int64_t b, int64_t from) {
+    Part part = {b * layer->block, layer->neurons - b * layer->block, from, layer->dimensions - from};
+    if (part.n > layer->block) part.n = layer->block;
+    if (part.width > CHUNK) part.width = CHUNK;
+    return part;
+}
+
+static void sum_block(const Layer *layer, int64_t b, float *const *tile, Doubles *own, Doubles *paired) {
+    int64_t first = b * layer->block, n = find_part(layer, b, 0).n;
     const int64_t *shift = layer->shifts + layer->first_shift[b];
     int64_t shifts = layer->first_shift[b + 1] - layer->first_shift[b];
     memset(own, 0, n * SUMS * sizeof *own);
     memset(paired, 0, shifts * PAIRS * layer->block * sizeof *paired);
     for (int64_t from = 0; from < layer->dimensions; from += CHUNK) {
-        int64_t width = layer->dimensions - from;
-        if (width > CHUNK) width = CHUNK;
+        int is_last = from + CHUNK >= layer->dimensions;
+        Part part = find_part(layer, b, from), next = find_part(layer, b + is_last, is_last ? 0 : from + CHUNK);
         for (int v = 0; v < VECTORS; v++)
             if (layer->vectors[v].values) {
-                read_tile(layer->vectors + v, first, n, from, width, tile[v]);
-                fold(layer->vectors + v, n, from, width, tile[v], layer->biased + first * VECTORS + v);
+                read_tile(layer->vectors + v, part, tile[v]);
+                fold(layer->vectors + v, part, tile[v], layer->biased + first * VECTORS + v);
             }
         int gated = layer->vectors[GATE].values != NULL;
-        if (gated && !layer->means) sum_tiles(layer, tile, n, width, shift, shifts, 1, 0, own, paired);
-        else if (gated) sum_tiles(layer, tile, n, width, shift, shifts, 1, 1, own, paired);
-        else sum_tiles(layer, tile, n, width, shift, shifts, 0, 1, own, paired);
+        if (!gated) sum_ungated(layer, tile, part, next, shift, shifts, own, paired);
+        else if (layer->means) sum_gated_with_means(layer, tile, part, next, shift, shifts, own, paired);
+        else sum_gated(layer, tile, part, next, shift, shifts, own, paired);
     }
     for (int64_t k = 0; k < n * SUMS; k++) layer->sums[first * SUMS + k] = sum_lanes(own[k]);
     double *pairs = layer->pairs + layer->first_shift[b] * PAIRS * layer->block;
     for (int64_t k = 0; k < shifts * PAIRS * layer->block; k++) pairs[k] = sum_lanes(paired[k]);
-    return 0;
 }
 
 /* Memory on large pages where there are any: small ones may lie so that they share the cache's sets. */

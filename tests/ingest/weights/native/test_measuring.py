@@ -20,9 +20,10 @@ from tests.support.arrays import Array
 from tests.support.model_modules import Norm
 from tests.support.weights_reference import Layer, norms, preprocess, row_cosines
 
-N, D, BLOCK = 300, 777, 128
-"""Blocks of 128, 128 and 44 neurons; 512 and 265 dimensions at a time."""
-SHIFTS: tuple[list[int], ...] = ([1, 127, 60], [], [43, 5])
+N, D, BLOCK = 556, 777, 128
+"""Four blocks of 128 neurons and one of 44; 256 dimensions at a time, and 9 at the end."""
+SHIFTS: tuple[list[int], ...] = ([1, 127, 60, 2, 77, 31, 64], [], [8, 90, 3, 126, 9], [11], [43, 5])
+"""More than the library sums in one loop, as many, fewer, and none."""
 
 
 class Case(NamedTuple):
