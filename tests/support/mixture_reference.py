@@ -67,9 +67,10 @@ class PlainMixture:
 
     def __init__(self, kind: str, directory: Path, dtype: torch.dtype = torch.float32) -> None:
         self.kind = kind
-        self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, experts_implementation="eager"
-        ).eval()
+        )
+        self.model: Any = loaded.eval()
 
     def mlp(self, layer: int) -> Any:
         return self.model.model.layers[layer].mlp

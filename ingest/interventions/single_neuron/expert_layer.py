@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ingest.forward.experts import ExpertActivations
-from ingest.forward.hooks import ExpertHookPoints, hook_experts
+from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints, hook_experts
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.targets import Targets
 from neurondb.experts import Experts
@@ -146,8 +146,14 @@ class ExpertProbe:
         """What gradients are taken by."""
         return [one.zero for one in self._probed]
 
-    def watch(self, stack: ExitStack, points: ExpertHookPoints, shape: tuple[int, int]) -> None:
+    def watch(
+        self,
+        stack: ExitStack,
+        points: MLPHookPoints | ExpertHookPoints,
+        shape: tuple[int, int],
+    ) -> None:
         """Record the layer's activations in passes that are run while `stack` is open."""
+        assert isinstance(points, ExpertHookPoints)
         stack.enter_context(hook_experts(points, shape, self._receive))
 
     def _receive(self, activations: ExpertActivations) -> None:

@@ -158,9 +158,10 @@ def test_attribution_is_the_gradient_of_what_neurons_write(kind: str) -> None:
 
 @SOME
 def test_hooks_set_neurons_in_a_model_of_the_users_and_leave_it(kind: str) -> None:
-    running: Any = transformers.AutoModelForCausalLM.from_pretrained(
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         store_mixture(kind).directory, dtype=torch.float32
-    ).eval()
+    )
+    running = loaded.eval()
     other = PlainMixture(kind, store_mixture(kind).directory)
     ids = torch.tensor([store_mixture(kind).ids(TEXTS[0])])
     chosen = database(kind).select(NAME, neurons=where(kind))
