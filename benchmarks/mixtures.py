@@ -2,17 +2,23 @@
 
     python -m benchmarks.mixtures
     python -m benchmarks.mixtures --experts 64 --d-model 2048 --width 1024
+    python -m benchmarks.mixtures --memory
 
 The model has OLMoE's layout. Three ways take turns, batch by batch: transformers' own forward pass
 with its experts fused, ours, which runs them one after another, and the stage's, which counts what
 their neurons do. Seconds are of the processor; ratios are medians over the turns.
+
+`--memory` runs the weights stage instead, in fresh processes: with a layer of experts in memory
+whole, and in parts as `ingest` reads it. Peaks are above that of a process which opens the files.
 """
 
 import argparse
+import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +29,17 @@ import transformers
 from ingest.activations.native import load_native_kernels
 from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
+from ingest.executors import Worker
 from ingest.forward import Batch, Forward, make_batches
 from ingest.forward.activation_functions import find_activation
+from ingest.forward.open_model import OpenModel
+from ingest.forward.runtime import keep_freed_blocks
+from ingest.stages import weights as weights_stage
 from ingest.stages.expert_summaries import make_summaries
 from ingest.stages.summariser import Summariser
+from ingest.weights.baselines import Sampling
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.progress import Advance
 
 CPU = torch.device("cpu")
 VOCABULARY = 1000
@@ -117,6 +130,47 @@ def measure(directory: Path, options: argparse.Namespace) -> None:
         print(f"{name:28}{a_thousand:12.2f}{ratios[0]:10.2f}{ratios[1]:11.2f}")
 
 
+def measure_memory(directory: Path) -> None:
+    """Print the peak memory of the weights stage, and its seconds, whole and in parts."""
+    idle, _ = run_apart(directory, None)
+    for name, elements in (("whole", 2**62), ("parts", weights_stage.PART_ELEMENTS)):
+        peak, seconds = run_apart(directory, elements)
+        print(f"{name:8}{peak - idle:9.0f} MiB{seconds:9.2f} s of the processor")
+
+
+def run_apart(directory: Path, elements: int | None) -> tuple[float, float]:
+    """Return peak memory in MiB and seconds of a process; None only opens the files."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_analyse_all, (directory, elements))
+
+
+def _analyse_all(directory: Path, elements: int | None) -> tuple[float, float]:
+    torch.set_num_threads(1)
+    keep_freed_blocks()
+    checkpoint, started = Checkpoint.open(directory), time.process_time()
+    if elements is not None:
+        vars(weights_stage)["PART_ELEMENTS"] = elements
+        opened = OpenModel(checkpoint, CPU, torch.float32, None)
+        compute = weights_stage.WeightsAnalysis(opened, Preprocessing(), Sampling())
+        for layer in range(checkpoint.architecture.n_layers):
+            compute(layer, Worker(CPU, lambda *_: None, Silent()))
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(peak) / 1024, time.process_time() - started
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    @contextmanager
+    def stage(self, title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
+        """Open a bar that is not drawn."""
+        yield lambda n, detail="": None
+
+    def note(self, message: str) -> None:
+        """Say nothing."""
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -127,10 +181,15 @@ def main() -> int:
         *(("length", 256), ("texts", 8), ("repeats", 3)),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--memory", action="store_true", help="measure the weights stage")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        measure(write_checkpoint(Path(scratch) / "model", options), options)
+        directory = write_checkpoint(Path(scratch) / "model", options)
+        if options.memory:
+            measure_memory(directory)
+        else:
+            measure(directory, options)
     return 0
 
 

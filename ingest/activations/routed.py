@@ -78,7 +78,7 @@ def pack_routed(
 def sum_weights(activations: ExpertActivations) -> Tensor:
     """Return the sum of the router's weights over an expert's tokens, in float64.
 
-    NaN for the shared expert, which the router does not weigh.
+    NaN for an expert whose output is added as it is.
     """
     if activations.weight is None:
         return activations.post.new_full((), torch.nan, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -63,13 +63,15 @@ def find_candidates(
     nearest: dict[_List, list[_Listed]] = {}
     with progress.stage("candidates", len(choices), "layers") as advance:
         for layer, chosen in choices.items():
-            vectors = preprocess_neurons(
-                checkpoint.read_layer(layer), checkpoint.architecture, chosen
-            )
-            for which, cosines in _compare(vectors, directions, layer).items():
-                listed = nearest.get(which, []) + _take(cosines, layer, which.sign, count)
-                listed.sort(key=lambda one, sign=which.sign: (-sign * one.cosine, one.place))  # type: ignore[misc]
-                nearest[which] = listed[:count]
+            first = 0
+            for weights in checkpoint.read_parts(layer):
+                vectors = preprocess_neurons(weights, checkpoint.architecture, chosen)
+                for which, cosines in _compare(vectors, directions, layer).items():
+                    listed = nearest.get(which, [])
+                    listed += _take(cosines, NeuronPlace(layer, first), which.sign, count)
+                    listed.sort(key=lambda one, sign=which.sign: (-sign * one.cosine, one.place))  # type: ignore[misc]
+                    nearest[which] = listed[:count]
+                first += len(weights.in_)
             advance(1)
     return [_choose_best(nearest, concept) for concept in range(len(directions))]
 
@@ -94,11 +96,14 @@ def _compare(
     return found
 
 
-def _take(cosines: Float[Tensor, " neurons"], layer: int, sign: int, count: int) -> list[_Listed]:
+def _take(
+    cosines: Float[Tensor, " neurons"], first: NeuronPlace, sign: int, count: int
+) -> list[_Listed]:
+    """Return the nearest of some neurons, which follow one another in a layer from `first` on."""
     signed = (sign * cosines).nan_to_num(nan=-torch.inf)
     best = signed.topk(min(count, len(signed)))
     return [
-        _Listed(NeuronPlace(layer, int(neuron)), sign * float(value))
+        _Listed(NeuronPlace(first.layer, first.neuron + int(neuron)), sign * float(value))
         for value, neuron in zip(best.values, best.indices, strict=True)
         if value > 0
     ]
@@ -119,7 +124,10 @@ def _choose_best(
 
 
 def draw_random_neurons(
-    candidates: Sequence[NeuronPlace], d_mlp: int, count: int, seed: int
+    candidates: Sequence[NeuronPlace],
+    count_neurons: Callable[[int], int],
+    count: int,
+    seed: int,
 ) -> list[NeuronPlace]:
     """Draw neurons that are no candidates, of layers in the shares that the candidates have.
 
@@ -130,7 +138,7 @@ def draw_random_neurons(
     drawn: list[NeuronPlace] = []
     for layer, wanted in zip(*np.unique(layers, return_counts=True), strict=True):
         taken = [place.neuron for place in candidates if place.layer == layer]
-        left = np.setdiff1d(np.arange(d_mlp), taken)
+        left = np.setdiff1d(np.arange(count_neurons(int(layer))), taken)
         chosen = random.choice(left, min(int(wanted), len(left)), replace=False)
         drawn += [NeuronPlace(int(layer), int(neuron)) for neuron in np.sort(chosen)]
     return drawn

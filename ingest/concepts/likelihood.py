@@ -170,7 +170,7 @@ class ConceptLikelihood:
         for row, one in enumerate(held):
             values[row, places.index(one.place)] = one.value
         rows = values.repeat_interleave(len(clean.batch.lengths), 0)
-        holding = Intervention(make_targets(places, sign, rows), hook)
+        holding = Intervention(make_targets(self._running.stored, places, sign, rows), hook)
         with intervene(self._running.forward, holding):
             copies = repeat_texts(clean, layer, len(held))
             stream = self._cached_model.run_from(copies, layer)

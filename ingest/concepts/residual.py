@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.forward import Batch, Forward, batch_tokens, make_batches
+from ingest.forward.hooks import MLPHookPoints
 from ingest.forward.prefix_cache import compute_norm_divisor
 from ingest.interventions.running_model import RunningModel
 
@@ -69,9 +70,15 @@ def _read_batch(
     with ExitStack() as stack:
         stack.enter_context(forward.explain_errors(batch))
         for layer, norm in enumerate(norms):
-            module = forward.hook_points[layer].in_.module if norm is None else norm
+            module = _find_reader(forward, layer) if norm is None else norm
             stack.callback(module.register_forward_pre_hook(keep(layer, norm)).remove)
         forward.decoder(input_ids=batch.token_ids, use_cache=False)
+
+
+def _find_reader(forward: Forward, layer: int) -> nn.Module:
+    """Return the module whose input is what a layer's MLP reads."""
+    points = forward.all_hook_points[layer]
+    return points.in_.module if isinstance(points, MLPHookPoints) else points.whole
 
 
 def _normalise(

@@ -80,6 +80,8 @@ class ExpertPlaces:
             gate: 1 for gpt-oss. It is a part of the bias of in.
         module: The module of the routed experts in the model that runs, below the block.
         router: The module that chooses among them.
+        shared_gate: The module whose output's sigmoid multiplies what the shared expert writes;
+            None where that is added as it is.
     """
 
     gate: ExpertMatrix
@@ -89,6 +91,7 @@ class ExpertPlaces:
     in_offset: float = 0.0
     module: str = "mlp.experts"
     router: str = "mlp.gate"
+    shared_gate: str | None = None
 
     def shapes(
         self, prefix: str, architecture: Architecture, chosen: range | None = None

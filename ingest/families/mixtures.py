@@ -55,6 +55,7 @@ def layout(settings: Settings) -> Layout:
         experts=ExpertPlaces(
             *routed,
             shared=_list_shared(module, experts.shared_width) if experts.shared_width else None,
+            shared_gate="mlp.shared_expert_gate" if model_type == "qwen2_moe" else None,
         ),
     )
 

@@ -33,7 +33,8 @@ class ExpertActivations:
         token: The tokens, ascending: text · positions + position.
         token_on_host: The same on the processor.
         n_tokens: Tokens of the batch, padding included.
-        weight: What the router multiplies the expert's output by; None for the shared expert.
+        weight: What the expert's output is multiplied by: by the router or, of a shared expert, by
+            a gate of its own; None where it is added as it is.
     """
 
     expert: int
@@ -76,6 +77,17 @@ class RunningExperts:
             )
         vars(module)["forward"] = self._run
 
+    @classmethod
+    def take_over(cls, module: Any, places: ExpertPlaces, experts: Experts) -> RunningExperts:
+        """Return what runs a module's experts, which is one whoever asks for it."""
+        running = getattr(vars(module).get("forward"), "__self__", None)
+        return running if isinstance(running, RunningExperts) else cls(module, places, experts)
+
+    def release(self) -> None:
+        """Have transformers' own code run again, unless somebody still receives what runs here."""
+        if not self._receivers:
+            vars(self.module).pop("forward", None)
+
     def vectors(self, expert: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return an expert's gate, in and out with a neuron in every row: views."""
         fused, down = self.module.gate_up_proj[expert], self.module.down_proj[expert]
@@ -83,6 +95,10 @@ class RunningExperts:
         rows = fused.T if transposed else fused
         gate, in_ = self._split(rows, dim=0)
         return gate, in_, down if transposed else down.T
+
+    def find_out_bias(self, expert: int) -> Tensor | None:
+        """Return the bias of what an expert writes; None where it has none."""
+        return self.module.down_proj_bias[expert] if self.module.has_bias else None
 
     @contextmanager
     def receive(self, receive: Receive) -> Iterator[None]:

@@ -66,13 +66,42 @@ class MLPHookPoints:
     out: HookPoint
     activation: nn.Module | None = None
 
+    def read_out(self) -> Float[Tensor, "neurons d_model"]:
+        """Return what the neurons write, one in every row: a view."""
+        stored = self.out.module.weight
+        assert isinstance(stored, Tensor)
+        return self.out.matrix.select_weight({f"{self.out.matrix.module}.weight": stored}, "")
+
 
 @dataclass(frozen=True)
 class ExpertHookPoints:
-    """Where the activations of a layer that is divided into experts appear."""
+    """Where the activations of a layer that is divided into experts appear.
+
+    Attributes:
+        routed: The experts that a router chooses from.
+        shared: The modules of the shared expert, where there is one.
+        shared_gate: The module whose output's sigmoid multiplies what the shared expert writes.
+        whole: The module of the whole MLP, router included.
+    """
 
     routed: RunningExperts
     shared: MLPHookPoints | None
+    shared_gate: nn.Module | None
+    whole: nn.Module
+
+    def read_out(self, expert: int) -> Float[Tensor, "neurons d_model"]:
+        """Return what an expert's neurons write, one in every row: a view."""
+        if expert < self.routed.n_experts:
+            return self.routed.vectors(expert)[2]
+        assert self.shared is not None
+        return self.shared.read_out()
+
+    def find_out_bias(self, expert: int) -> Tensor | None:
+        """Return the bias of what an expert writes, no neuron's; None where it has none."""
+        if expert < self.routed.n_experts:
+            return self.routed.find_out_bias(expert)
+        assert self.shared is not None
+        return getattr(self.shared.out.module, "bias", None)
 
 
 def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints | ExpertHookPoints]:
@@ -117,7 +146,11 @@ def _find_experts(
     if places.shared is not None:
         gate, in_, out = map(find_point, places.shared)
         shared = MLPHookPoints(gate, in_, out)
-    return ExpertHookPoints(RunningExperts(module, places, experts), shared)
+    gate_name = places.shared_gate
+    shared_gate = None if gate_name is None else decoder.get_submodule(block + gate_name)
+    whole = decoder.get_submodule((block + places.module).rpartition(".")[0])
+    routed = RunningExperts.take_over(module, places, experts)
+    return ExpertHookPoints(routed, shared, shared_gate, whole)
 
 
 def _module(
@@ -200,6 +233,12 @@ def hook_experts(
         receive: Is called for every expert once, the shared one included, in any order.
     """
     number = hook_points.routed.n_experts
+    weights: list[Tensor] = []
+
+    def weigh_shared(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert hook_points.shared_gate is not None
+        with torch.no_grad():  # the model does it again, after the expert has run
+            weights[:] = [torch.sigmoid(hook_points.shared_gate(inputs[0])).flatten()]
 
     def receive_shared(activations: MLPActivations) -> None:
         assert activations.gate is not None
@@ -208,11 +247,15 @@ def hook_experts(
         )
         on_host = torch.arange(len(post))
         token = copy_to(on_host, post.device)
-        receive(ExpertActivations(number, token, on_host, len(post), None, gate, in_, post))
+        weight = weights.pop() if weights else None
+        receive(ExpertActivations(number, token, on_host, len(post), weight, gate, in_, post))
 
     with ExitStack() as stack:
         stack.enter_context(hook_points.routed.receive(receive))
         if hook_points.shared is not None:
+            if hook_points.shared_gate is not None:
+                reads = hook_points.shared.in_.module
+                stack.callback(reads.register_forward_pre_hook(weigh_shared).remove)
             stack.enter_context(hook_activations(hook_points.shared, shape, receive_shared))
         yield
 

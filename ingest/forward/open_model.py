@@ -90,22 +90,27 @@ def open_stored_model(
     model: Model,
     device: str = "cpu",
     dtype: str = "float32",
-    *,
-    experts: bool = False,
 ) -> OpenModel:
     """Find the checkpoint that a stored model was read from, and open it as `open_model` does.
 
-    `experts` says that what is to be done can be done with a mixture of experts.
-
     Raises:
-        UnsupportedModelError: when the model is one, and it cannot.
         IngestError: when the checkpoint is no longer where it was or holds other weights, or there
             is no such device or dtype.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
-    if model.experts is not None and not experts:
-        raise UnsupportedModelError(
-            f"{model.name} is a mixture of experts, whose neurons this command cannot work on yet;"
-            " `neurondb ingest`, `verify` and all that asks what is stored can"
-        )
     return open_model(open_stored_checkpoint(connection, model), device, dtype)
+
+
+def refuse_mixture_of_experts(model: Model, why: str, instead: str) -> None:
+    """Refuse to do with a mixture of experts what is not defined of its neurons, or not built.
+
+    Args:
+        model: The stored model.
+        why: What is in the way, as a clause behind "is a mixture of experts,".
+        instead: What the user can do.
+
+    Raises:
+        UnsupportedModelError: when it is one.
+    """
+    if model.experts is not None:
+        raise UnsupportedModelError(f"{model.name} is a mixture of experts, {why}; {instead}")

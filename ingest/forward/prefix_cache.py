@@ -152,6 +152,7 @@ class PrefixCachedModel:
 
         # Texts of one token each: masks that some models make on the way stay small.
         decoded = Output(last_hidden_state=normed[:, None])
+        vars(decoded)["router_logits"] = None  # mixtures of experts ask for them
         ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
         with fix_output([self.forward.decoder], decoded):
             logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits

@@ -130,8 +130,6 @@ class AblationSession:
         texts: TextsRequest,
         machine: tuple[Executor, str],
         progress: Progress,
-        *,
-        experts: bool = True,
     ) -> "AblationSession":
         """Find the checkpoint and read the texts.
 
@@ -141,7 +139,6 @@ class AblationSession:
             texts: The dataset to read, and how much of it.
             machine: What runs the model, and the requested dtype.
             progress: Gets a note where texts are cut.
-            experts: Whether what is to be done can be done with a mixture of experts.
 
         Raises:
             IngestError: when the checkpoint is gone or another one, or there is no such device.
@@ -150,7 +147,7 @@ class AblationSession:
             LackingModelError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            stored = open_stored_model(connection, model, experts=experts)
+            stored = open_stored_model(connection, model)
         executor, dtype = machine
         device = torch.device(executor.devices[0])
         dtype_there = pick_dtype(dtype, device, stored.checkpoint.config)

@@ -18,6 +18,7 @@ from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, Metr
 from ingest.interventions.running_model import explain_device_memory
 from ingest.text.batch_division import divide_batches
 from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import Model
 
 
 @dataclass
@@ -25,8 +26,8 @@ class EntropyPass:
     """A computation: the sums over each of some batches, given by their numbers.
 
     Attributes:
-        name: What messages call the model.
-        opened: The model.
+        model: The stored model.
+        opened: Its checkpoint, opened.
         token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out.
         sign: Canonical signs of the neurons.
@@ -35,7 +36,7 @@ class EntropyPass:
         used_runner: What runs the model, once it was loaded here; it stays for the next part.
     """
 
-    name: str
+    model: Model
     opened: OpenModel
     token_ids: Sequence[NDArray[np.int64]]
     skip_bos: bool
@@ -54,7 +55,7 @@ class EntropyPass:
         if self.used_runner is None:
             self.used_runner = FrozenNormRunner(
                 self.opened.move(worker.device).load(),
-                self.name,
+                self.model,
                 self.sign,
                 skip_bos=self.skip_bos,
                 max_tokens=self.max_tokens,

@@ -25,6 +25,7 @@ from neurondb.contracts.progress import Advance
 from neurondb.errors import LackingModelError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import Model
 
 _MEASURED: Final = ("loss", "entropy", "rank")
 """In the order of `compute_token_metrics`."""
@@ -73,7 +74,7 @@ class FrozenNormRunner:
 
     Args:
         forward: the model.
-        name: what messages call it.
+        model: the stored model.
         sign: canonical signs of the neurons.
         skip_bos: whether first positions are left out.
         max_tokens: tokens of a batch, padding included; of what runs at a time, too.
@@ -85,15 +86,16 @@ class FrozenNormRunner:
     def __init__(
         self,
         forward: Forward,
-        name: str,
+        model: Model,
         sign: Mapping[NeuronPlace, int],
         *,
         skip_bos: bool,
         max_tokens: int,
     ) -> None:
         if forward.final_norm is None:
-            raise LackingModelError(f"{name} has no final norm: nothing can go through it")
+            raise LackingModelError(f"{model.name} has no final norm: nothing can go through it")
         self._forward = forward
+        self._model = model
         self._sign = sign
         self._skip_bos = skip_bos
         self._max_tokens = max_tokens
@@ -160,7 +162,8 @@ class FrozenNormRunner:
         for row, setting in enumerate(settings):
             values[row, places.index(setting.place)] = setting.value
         rows = values.repeat_interleave(n_texts, 0)
-        return Intervention(make_targets(places, self._sign, rows), "hook_post")
+        targets = make_targets(self._model, places, self._sign, rows)
+        return Intervention(targets, "hook_post")
 
     def _freeze(self, stream: Stream, clean: Stream, n: int) -> Stream:
         """Return what the final norm would put out if it divided by the clean run's divisor."""

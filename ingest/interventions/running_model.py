@@ -22,7 +22,7 @@ from neurondb.contracts.inputs import Machine
 from neurondb.errors import IngestError, ModelError, UsageError
 from neurondb.interventions import VALUE_SIGNS
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, find_neuron_id, locate_place
 from neurondb.schema import tables
 from neurondb.spelling import option
 
@@ -145,21 +145,23 @@ def read_value_signs(
 
 
 def make_targets(
-    places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
+    model: Model, places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
     """Return neurons and the values to set them to, as targets by layer.
 
     Args:
+        model: the stored model, which says what number in its layer an expert's neuron has.
         places: the neurons, each once.
         sign: by what each neuron's values are multiplied to be in the model's own sign.
         values: the values, with a last axis over `places`, and before it, if need be, one over the
             rows of a batch, where NaN leaves a row's neuron as it is.
     """
+    numbers = [locate_place(model, place).neuron for place in places]
     targets = {}
     for layer in sorted({place.layer for place in places}):
         chosen = [i for i, place in enumerate(places) if place.layer == layer]
         targets[layer] = Targets(
-            torch.tensor([places[i].neuron for i in chosen]),
+            torch.tensor([numbers[i] for i in chosen]),
             torch.tensor([float(sign[places[i]]) for i in chosen]),
             values[..., chosen],
         )

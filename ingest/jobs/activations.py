@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
-from ingest.forward import Batch, MLPActivations
 from ingest.interventions.explaining.answering import name_sign_case
 from ingest.interventions.explaining.session import PromptSession, open_session
+from ingest.interventions.neuron_watch import NeuronWatch, WatchedNeuron
 from ingest.interventions.running_model import explain_memory_errors
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.prompt import ActivationsRequest, ActivationsResult, NeuronActivations
@@ -36,10 +35,9 @@ def watch(session: PromptSession, request: ActivationsRequest) -> ActivationsRes
     """
     if not request.neurons:
         raise UsageError("name at least one neuron")
-    if len(set(request.neurons)) < len(request.neurons):
+    named = {find_neuron_id(session.stored, *place) for place in request.neurons}
+    if len(named) < len(request.neurons):
         raise UsageError("a neuron is named twice; name each once")
-    for place in request.neurons:
-        find_neuron_id(session.stored, *place)
     ids = session.encode(request.text, chat=request.chat)
     neurons = watch_tokens(session, request.neurons, ids)
     return ActivationsResult(session.stored.name, session.name_tokens(ids), neurons)
@@ -55,7 +53,7 @@ def watch_tokens(
         ModelError: when the text is longer than the context, or does not fit in memory.
     """
     ids_of = {place: find_neuron_id(session.stored, *place) for place in places}
-    watcher = _Watcher(places)
+    watcher = NeuronWatch(session.stored, places)
     with explain_memory_errors(session.running):
         session.forward.run(session.make_batch(token_ids), [watcher])
     return tuple(
@@ -63,43 +61,24 @@ def watch_tokens(
     )
 
 
-class _Watcher:
-    """Keeps what some neurons do in one pass, in the model's own sign."""
-
-    def __init__(self, places: tuple[NeuronPlace, ...]) -> None:
-        self._places = places
-        self.layers = frozenset(place.layer for place in places)
-        self.kept: dict[NeuronPlace, tuple[np.ndarray | None, np.ndarray, np.ndarray]] = {}
-
-    def consume(self, _batch: Batch, layer: int, activations: MLPActivations) -> None:
-        """Take a layer's activations."""
-        for place in self._places:
-            if place.layer == layer:
-
-                def of(values: Tensor, neuron: int = place.neuron) -> np.ndarray:
-                    return np.asarray(values[0, :, neuron].double().cpu().numpy())
-
-                gate = None if activations.gate is None else of(activations.gate)
-                self.kept[place] = (gate, of(activations.in_), of(activations.post))
-
-
 def _in_canonical_sign(
     session: PromptSession,
     place: NeuronPlace,
     neuron_id: int,
-    values: tuple[np.ndarray | None, np.ndarray, np.ndarray],
+    watched: WatchedNeuron,
 ) -> NeuronActivations:
-    gate, in_, post = values
-    sign = session.signs[place]
-    in_, post = in_ * sign, post * sign
+    gate, sign = watched.gate, session.find_signs([place])[place]
+    in_, post = watched.in_ * sign, watched.post * sign
     signs = np.full_like(in_, np.nan) if gate is None else gate
     surprise = session.measure_surprise(post[:, None], np.array([neuron_id]))
     return NeuronActivations(
-        place=place,
+        place=session.stored.find_place(neuron_id),
         neuron_id=neuron_id,
         gate=gate,
         in_=in_,
         post=post,
         sign_cases=tuple(name_sign_case(*pair) for pair in zip(signs, in_, strict=True)),
         surprise=None if surprise is None else surprise[:, 0],
+        routed=watched.routed,
+        weight=watched.weight,
     )

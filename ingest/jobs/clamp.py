@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.forward import Batch, MLPActivations, batch_tokens
+from ingest.forward import Batch, batch_tokens
 from ingest.forward.cached_step import decode_step
 from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
 from ingest.interventions import Intervention, intervene
+from ingest.interventions.neuron_watch import NeuronWatch
 from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
@@ -43,7 +44,7 @@ from neurondb.errors import DatabaseError, UsageError
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import read_fingerprint
-from neurondb.reading.models import find_model, find_neuron_id, open_readonly
+from neurondb.reading.models import find_model, find_neuron_id, name_places, open_readonly
 from neurondb.writing.concepts import store_clamp
 
 Logits = Float[Tensor, "rows d_vocab"]
@@ -63,6 +64,7 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
         hook = choose_clamp_hook(model, request.hook)
+        request = replace(request, neurons=name_places(model, request.neurons))
         _check(request)
         sign = read_value_signs(connection, model, request.neurons, request.sign)
         running = open_running_model(connection, request.machine)
@@ -115,18 +117,14 @@ def _check(request: ClampRequest) -> None:
 def _activations(
     running: RunningModel, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
 ) -> Float[np.ndarray, " neurons"]:
-    """Return what the neurons have at the last position, in the model's own signs."""
-    last_values: dict[int, Tensor] = {}
+    """Return what the neurons have at the last position, in the model's own signs.
 
-    class Keeping:
-        layers = frozenset(place.layer for place in places)
-
-        def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-            value = activations.post if hook == "hook_post" else activations.in_
-            last_values[layer] = value[0, -1].double().cpu()
-
-    running.forward.run(_batch(ids), [Keeping()])
-    return np.array([float(last_values[place.layer][place.neuron]) for place in places])
+    It is NaN where that token is not routed to the neuron's expert.
+    """
+    watch = NeuronWatch(running.stored, places)
+    running.forward.run(_batch(ids), [watch])
+    found = [watch.kept[place] for place in places]
+    return np.array([(one.post if hook == "hook_post" else one.in_)[-1] for one in found])
 
 
 def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
@@ -169,7 +167,9 @@ class _ClampRunner:
     def _clamp_rows(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
-        return Intervention(make_targets(places, self._sign, rows), self._hook)
+        return Intervention(
+            make_targets(self._running.stored, places, self._sign, rows), self._hook
+        )
 
     def _run_all_positions(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""

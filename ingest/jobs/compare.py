@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward.open_model import open_stored_model
+from ingest.forward.open_model import open_stored_model, refuse_mixture_of_experts
 from ingest.weights.analysis import VECTORS, preprocess_blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
@@ -102,6 +102,12 @@ class _ModelComparison:
     def __init__(self, connection: Connection, pair: Pair) -> None:
         self.connection = connection
         self.pair = pair
+        for model in pair:
+            refuse_mixture_of_experts(
+                model,
+                "and experts of two models cannot be compared one by one yet",
+                "`neurondb sql` can hold their stored cosines and classes against each other",
+            )
         models = [open_stored_model(connection, model) for model in pair]
         self.checkpoints = [model.checkpoint for model in models]
         self.choices = read_preprocessing(connection, pair.before)

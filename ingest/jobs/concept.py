@@ -187,7 +187,9 @@ class _ConceptSession:
         model, asked = self._running.stored, self._settings
         if not candidates:
             raise IngestError(f"no neuron of {model.name} has a vector near {concept!r}")
-        random = draw_random_neurons(list(candidates), model.d_mlp, asked.n_random, asked.seed)
+        random = draw_random_neurons(
+            list(candidates), model.count_neurons, asked.n_random, asked.seed
+        )
         places = [*candidates, *random]
         with transaction(self._engine) as connection:
             sign = read_canonical_signs(connection, model, places)

@@ -34,7 +34,7 @@ from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import read_fingerprint
 from neurondb.reading.entropy_runs import find_stored_entropy, read_entropy_page
-from neurondb.reading.models import find_model, find_neuron_id
+from neurondb.reading.models import find_model, find_neuron_id, locate_place, name_places
 from neurondb.writing.model_runs import store_entropy
 
 
@@ -52,14 +52,13 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
     """
     if not request.neurons or not request.values:
         raise UsageError("nothing to fix: give at least one neuron and one value")
-    if len(set(request.neurons)) < len(request.neurons):
-        raise UsageError("a neuron is named twice")
     started = time.perf_counter()
     with closing(
         choose_executor(request.executor, request.machine.device, float64=True)
     ) as executor:
         engine = open_existing(request.machine.database)
         try:
+            request = _name_neurons(engine, request)
             plan = _prepare(engine, request, executor, progress)
             stored = _read_stored(engine, plan.key) if request.store and not request.force else None
         finally:
@@ -93,16 +92,24 @@ class _Plan:
     key: str
 
 
+def _name_neurons(engine: Engine, request: EntropyRequest) -> EntropyRequest:
+    """Return the request with its neurons as their names have them, each once."""
+    with engine.connect() as connection:
+        model = find_model(connection, request.machine.model)
+    neurons = name_places(model, request.neurons)
+    if len(set(neurons)) < len(neurons):
+        raise UsageError("a neuron is named twice")
+    return replace(request, neurons=neurons)
+
+
 def _prepare(
     engine: Engine, request: EntropyRequest, executor: Executor, progress: Progress
 ) -> _Plan:
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
-        for place in request.neurons:
-            find_neuron_id(model, *place)
-        baseline = draw_neurons(
-            connection, model, request.n_baseline, request.seed, request.neurons
-        )
+        asked = [locate_place(model, place) for place in request.neurons]
+        drawn = draw_neurons(connection, model, request.n_baseline, request.seed, asked)
+        baseline = name_places(model, drawn)
         sign = read_canonical_signs(connection, model, (*request.neurons, *baseline))
         device = torch.device(executor.devices[0])
         running = open_running_model(connection, request.machine, device)
@@ -131,7 +138,7 @@ def _measure(
     settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
     opened = plan.running.opened
     compute = EntropyPass(
-        *(plan.running.stored.name, opened, texts.token_ids, texts.skip_bos),
+        *(plan.running.stored, opened, texts.token_ids, texts.skip_bos),
         *(plan.sign, settings, batch_tokens(opened.device)),
     )
     with progress.stage("entropy", texts.n_tokens * len(settings), "tokens") as advance:

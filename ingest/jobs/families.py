@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from torch import Tensor
 
 from ingest.forward import Batch, batch_tokens, make_batches
+from ingest.forward.open_model import refuse_mixture_of_experts
 from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
@@ -127,6 +128,11 @@ class _Plan:
         """Read what can be read without running the model; raises as `run` does."""
         with transaction(engine) as connection:
             model = find_model(connection, request.machine.model)
+            refuse_mixture_of_experts(
+                model,
+                "whose neurons tests of tokens cannot explain yet: each sees other tokens",
+                "`neurondb ingest --stages peaks` stores the tokens that they fire on",
+            )
             signs = _read_signs(connection, model)
             running = open_running_model(connection, request.machine)
             fingerprint = read_fingerprint(connection, model)

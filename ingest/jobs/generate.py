@@ -31,7 +31,8 @@ from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
 from neurondb.contracts.progress import Progress
 from neurondb.errors import UsageError
-from neurondb.reading.models import find_model, open_readonly
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import find_model, name_places, open_readonly
 from neurondb.spelling import option
 
 CLEAN, STEERED = "clean", "steered"
@@ -75,24 +76,26 @@ def prepare_generation(
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
         hook = choose_clamp_hook(model, request.hook)
-        _check(request)
-        clamped = [clamp.neuron for clamp in request.clamps]
-        sign = read_value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
+        clamped = name_places(model, [clamp.neuron for clamp in request.clamps])
+        zeroed = name_places(model, request.zeroed)
+        _check(request, clamped, zeroed)
+        sign = read_value_signs(connection, model, [*clamped, *zeroed], request.sign)
         running = open_running_model(connection, request.machine)
     ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
-    zeros = torch.zeros(len(request.zeroed))
+    zeros = torch.zeros(len(zeroed))
     steering = (
-        Intervention(make_targets(clamped, sign, values), hook),
-        Intervention(make_targets(request.zeroed, sign, zeros), "hook_post"),
+        Intervention(make_targets(model, clamped, sign, values), hook),
+        Intervention(make_targets(model, zeroed, sign, zeros), "hook_post"),
     )
     return running, ids, steering
 
 
-def _check(request: GenerateRequest) -> None:
-    clamped = [clamp.neuron for clamp in request.clamps]
+def _check(
+    request: GenerateRequest, clamped: Sequence[NeuronPlace], zeroed: Sequence[NeuronPlace]
+) -> None:
     twice = len(set(clamped)) < len(clamped)
-    if twice or not set(clamped).isdisjoint(request.zeroed):
+    if twice or not set(clamped).isdisjoint(zeroed):
         raise UsageError("a neuron is held at two values; name each once")
     if request.max_new_tokens < 1:
         raise UsageError(f"nothing to generate: {option('max_new_tokens')} is at least 1")

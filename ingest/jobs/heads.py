@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, select
 
 from ingest.families.attention import Attention
+from ingest.forward.open_model import refuse_mixture_of_experts
 from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
@@ -105,6 +106,11 @@ class _Plan:
 def _prepare(engine: Engine, request: HeadsRequest, progress: Progress) -> _Plan:
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
+        refuse_mixture_of_experts(
+            model,
+            "whose neurons cannot be compared with attention heads yet",
+            "`neurondb neighbours` finds which neurons feed which",
+        )
         choices = read_preprocessing(connection, model)
         running = open_running_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)

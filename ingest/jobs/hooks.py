@@ -16,8 +16,8 @@ from ingest.families import choose_layout
 from ingest.families.architecture import Architecture
 from ingest.families.settings import Settings
 from ingest.forward.activation_functions import find_activation
-from ingest.forward.hooks import find_hook_points
-from ingest.forward.open_model import open_stored_model
+from ingest.forward.hooks import ExpertHookPoints, find_hook_points
+from ingest.forward.open_model import open_stored_model, refuse_mixture_of_experts
 from ingest.forward.weights_check import refuse_other_weights
 from ingest.interventions.building import build_intervention
 from ingest.interventions.hooks import Intervention, intervene_at, set_post
@@ -64,8 +64,13 @@ def hook_module(request: HooksRequest, module: Any) -> Iterator[None]:
         refuse_other_weights(checkpoint, running, decoder, points)
     sizes = layout.architecture
     activate = find_activation(sizes.activation)
-    with intervene_at(points, (intervention,), running.device, activate, sizes.experts):
-        yield
+    try:
+        with intervene_at(points, (intervention,), running.device, activate, sizes.experts):
+            yield
+    finally:
+        for one in points:
+            if isinstance(one, ExpertHookPoints):
+                one.routed.release()
 
 
 def make_lens_hooks(request: HooksRequest) -> list[LensHook]:
@@ -76,9 +81,15 @@ def make_lens_hooks(request: HooksRequest) -> list[LensHook]:
 
     Raises:
         LackingModelError: when a gate is asked for that the model has not.
+        UnsupportedModelError: when the model is a mixture of experts.
         IngestError: when means are asked for that are not stored.
     """
     model, intervention = _build(request)
+    refuse_mixture_of_experts(
+        model,
+        "and TransformerLens has no hooks on experts",
+        "intervene in the model that transformers made: `neurons.hook_for(model)`",
+    )
     activate = find_activation(model.activation)
     return [
         hook

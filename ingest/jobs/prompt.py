@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from neurondb.contracts.prompt import MEASURES, At, ChangedPosition, PromptReque
 from neurondb.database import open_existing
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.find.neuron_sets import select_neurons
-from neurondb.reading.models import explain_missing_token, find_neuron_id
+from neurondb.reading.models import explain_missing_token, name_places
 from neurondb.spelling import option
 
 
@@ -49,6 +50,7 @@ def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
 
     The machine of the request is not looked at: it is the session's.
     """
+    request = _name_changed(session, request)
     _check(request)
     _check_names(session, request)
     chosen = _choose(session, request)
@@ -101,10 +103,18 @@ def _check(request: PromptRequest) -> None:
         raise UsageError("a neuron is named twice among those that are changed; name each once")
 
 
+def _name_changed(session: PromptSession, request: PromptRequest) -> PromptRequest:
+    """Return the request with the neurons that it changes as their names have them."""
+    model, held = session.stored, [clamp.neuron for clamp in request.clamps]
+    clamps = tuple(
+        clamp._replace(neuron=place)
+        for clamp, place in zip(request.clamps, name_places(model, held), strict=True)
+    )
+    return replace(request, without=name_places(model, request.without), clamps=clamps)
+
+
 def _check_names(session: PromptSession, request: PromptRequest) -> None:
     model = session.stored
-    for place in (*request.without, *(clamp.neuron for clamp in request.clamps)):
-        find_neuron_id(model, *place)
     choose_clamp_hook(model, request.hook)
     if request.target_id is not None and not 0 <= request.target_id < model.d_vocab:
         why = explain_missing_token(model, request.target_id)
@@ -122,7 +132,7 @@ def _choose(
         ids = select_neurons(engine, session.stored, request.selection).neuron_ids
     finally:
         engine.dispose()
-    chosen = np.zeros(session.stored.n_neurons, dtype=np.bool_)
+    chosen = np.zeros(session.stored.n_ids, dtype=np.bool_)
     chosen[ids - session.stored.first_neuron_id] = True
     return chosen.reshape(session.signs.shape)
 
@@ -144,9 +154,10 @@ def _explain_pass(
     distributions = Distributions(session, record.normed.detach()[list(shown)])
     targets = _targets(session, request, record, ids)
     effects = DirectEffects(forward, layout, record, targets)
-    gradients = _gradients(record, effects, shown[-1]) if request.wants_gradient else []
+    if request.wants_gradient:
+        _keep_gradients(record, effects, shown[-1])
     with torch.inference_mode():
-        ranker = Ranker(session, record, effects, gradients, shown, request.by)
+        ranker = Ranker(session, record, effects, shown, request.by)
         candidates = ranker.rank(request.top, chosen)
     return Explained(shown, targets, effects, distributions, candidates)
 
@@ -163,10 +174,11 @@ def _targets(
     return torch.tensor([*ids[1:], int(best)], device=device)
 
 
-def _gradients(record: PassRecord, effects: DirectEffects, position: int) -> list[Tensor]:
-    """Return ∂logit/∂hook_post of every layer, of the logit of one position's target."""
-    probes = [one.probe for one in record.layers if one.probe is not None]
+def _keep_gradients(record: PassRecord, effects: DirectEffects, position: int) -> None:
+    """Take ∂logit/∂hook_post of every layer, of the logit of one position's target."""
+    probed = [one for layer in record.layers for one in layer.probed]
     with torch.enable_grad():
         logit = effects.compute_logits()[position]
-        found = torch.autograd.grad(logit, probes)
-    return [gradient.reshape(-1, gradient.shape[-1]) for gradient in found]
+        found = torch.autograd.grad(logit, [one.probe for one in probed if one.probe is not None])
+    for one, gradient in zip(probed, found, strict=True):
+        one.gradient = gradient.reshape(-1, gradient.shape[-1])

@@ -99,7 +99,8 @@ def _decoded(
     has_anchors = not list_outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
-            raw_in = checkpoint.read_layer(layer).in_.to(device).float()
+            parts = checkpoint.read_parts(layer)
+            raw_in = torch.cat([part.in_.to(device).float() for part in parts])
             anchors = [_anchors(connection, model, layer, side) for side in sides]
             n_decoded = int((raw_in != 0).any(1).sum())
             if has_anchors and all(len(of_side.neuron) == n_decoded for of_side in anchors):

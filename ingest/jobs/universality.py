@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
+from ingest.forward.open_model import refuse_mixture_of_experts
 from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
@@ -125,6 +126,12 @@ def _prepare(engine: Engine, request: UniversalityRequest, progress: Progress) -
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
         found = [find_model(connection, name) for name in request.others]
+        for one in (model, *found):
+            refuse_mixture_of_experts(
+                one,
+                "and activations of neurons that see different tokens have no correlation",
+                "`neurondb neighbours` finds neurons alike by their weights within one",
+            )
         names = [model.name, *(other.name for other in found)]
         if len(set(names)) < len(names):
             raise UsageError(

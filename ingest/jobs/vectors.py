@@ -37,12 +37,15 @@ def run(request: VectorsRequest, _progress: Progress) -> NeuronVectors:
     parts: dict[str, list[Tensor]] = {"gate": [], "in": [], "out": []}
     order = []  # places among those asked for
     for layer in np.unique(layers).tolist():
-        places = np.flatnonzero(layers == layer)
-        order.append(places)
-        weights = _pick_rows(checkpoint.read_layer(layer), torch.from_numpy(neurons[places]))
-        how = None if choices is None else choices[layer]
-        for name, rows in _get_vectors(weights, checkpoint, how).items():
-            parts[name].append(rows)
+        how, first = None if choices is None else choices[layer], 0
+        for part in checkpoint.read_parts(layer):
+            end = first + len(part.in_)
+            places = np.flatnonzero((layers == layer) & (neurons >= first) & (neurons < end))
+            order.append(places)
+            weights = _pick_rows(part, torch.from_numpy(neurons[places] - first))
+            for name, rows in _get_vectors(weights, checkpoint, how).items():
+                parts[name].append(rows)
+            first = end
     back = np.argsort(np.concatenate(order))
     found = {name: torch.cat(rows)[back].numpy() for name, rows in parts.items() if rows}
     return NeuronVectors(found.get("gate"), found["in"], found["out"])

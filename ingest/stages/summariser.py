@@ -8,6 +8,7 @@ running the model over it once more.
 
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import torch
@@ -110,9 +111,16 @@ class Summariser:
             counted = self._count(batch, summary.device)
             routed = select_counted(counted, activations)
             self._add_to(number, *pack_routed(counted, routed), sign)
-            weight = sum_weights(routed).to(summary.device)
+            chosen = routed if self._is_routed(activations.expert) else replace(routed, weight=None)
+            weight = sum_weights(chosen).to(summary.device)
             before = summary.router_weight
             summary.router_weight = weight if before is None else before + weight
+
+    def _is_routed(self, expert: int) -> bool:
+        """Tell whether a router chooses and weighs an expert, as it does all but the shared one."""
+        assert self._architecture is not None
+        experts = self._architecture.experts
+        return experts is not None and expert < experts.n_routed
 
     def find_expert(self, layer: int, expert: int) -> tuple[int, Tensor]:
         """Return the number of an expert's summary, and its neurons' signs."""

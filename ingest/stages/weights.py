@@ -2,18 +2,23 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import torch
 from sqlalchemy import select
 
+from ingest.checkpoint.reader import LayerWeights
 from ingest.executors import Worker
 from ingest.forward.devices import find_exact_device
 from ingest.forward.open_model import OpenModel
 from ingest.stages.layer_storing import divide_storing, finish_layer
 from ingest.stages.session import Session
-from ingest.weights.analysis import analyse_layer
+from ingest.weights.analysis import analyse_parts
 from ingest.weights.baselines import Sampling
+from ingest.weights.layer_parts import LayerParts
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.weights import WeightsRecord
 from neurondb.schema import tables
@@ -23,6 +28,9 @@ from neurondb.writing import models
 from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
 from neurondb.writing.weights import write_classes, write_weights
+
+PART_ELEMENTS: Final = 2**26
+"""Numbers of the vectors of experts in memory together, 256 MiB in float32; or of one expert."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,24 @@ class WeightsAnalysis:
         """Read a layer and analyse it; CheckpointError where it cannot be read."""
         started = time.perf_counter()
         self.opened.prepare_processor()
-        device, checkpoint = find_exact_device(worker.device), self.opened.checkpoint
-        weights = checkpoint.read_unexamined_layer(layer).to(device)
-        record = analyse_layer(weights, self.opened.architecture, self.choices, self.sampling)
+        weights = self._read(layer, find_exact_device(worker.device))
+        record = analyse_parts(weights, self.opened.architecture, self.choices, self.sampling)
         if not np.isfinite(record.penalty).all():
-            checkpoint.read_layer(layer)  # refuses the tensor that holds NaN or infinity
+            for _ in self.opened.checkpoint.read_parts(layer):
+                pass  # refuses the tensor that holds NaN or infinity
         return record, time.perf_counter() - started
+
+    def _read(self, layer: int, device: torch.device) -> LayerParts:
+        """Return a layer's weights on a device; those of experts are read some at a time."""
+        checkpoint, sizes = self.opened.checkpoint, self.opened.architecture
+        if not sizes.is_divided(layer):
+            return LayerParts.of_whole(checkpoint.read_unexamined_layer(layer).to(device))
+
+        def read() -> Iterator[LayerWeights]:
+            for part in checkpoint.read_parts(layer, PART_ELEMENTS // (3 * sizes.d_model)):
+                yield part.to(device)
+
+        return LayerParts(sizes.count_neurons(layer), read)
 
 
 def run_weights_stage(session: Session) -> None:

@@ -19,6 +19,7 @@ from ingest.weights.baselines import (
     compute_exact_regions,
     compute_gaussian_regions,
 )
+from ingest.weights.layer_parts import LayerParts
 from ingest.weights.native import measure_natively
 from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
@@ -36,33 +37,40 @@ def analyse_layer(
     choices: Preprocessing,
     sampling: Sampling,
 ) -> WeightsRecord:
-    """Return the weight analysis of one layer.
+    """Return the weight analysis of a layer that is in memory, as `analyse_parts` does."""
+    return analyse_parts(LayerParts.of_whole(weights), architecture, choices, sampling)
+
+
+def analyse_parts(
+    layer: LayerParts, architecture: Architecture, choices: Preprocessing, sampling: Sampling
+) -> WeightsRecord:
+    """Return the weight analysis of one layer, the same whatever its parts are.
 
     Cosines are float32 sums of the preprocessed vectors; a zero vector's are NaN.
     """
-    n, d = weights.in_.shape
+    n, d = layer.n_neurons, architecture.d_model
     pairs = sampling.count_pairs_a_neuron(n, d)
     if pairs is None:
-        columns, blocks = _measure_plainly(weights, architecture, choices)
+        columns, blocks = _measure_plainly(layer, architecture, choices)
         regions = compute_exact_regions(_join_unit_rows(blocks))
     else:
-        columns, sample = _measure(weights, architecture, choices, pairs, sampling.seed)
+        columns, sample = _measure(layer, architecture, choices, pairs, sampling.seed)
         regions = sample.compute_regions(n)
     while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
         assert pairs is not None
         pairs *= 2
         if pairs < ROWS_A_BLOCK / 2:
-            _, sample = _measure(weights, architecture, choices, pairs, sampling.seed)
+            _, sample = _measure(layer, architecture, choices, pairs, sampling.seed)
             regions = sample.compute_regions(n)
         else:
-            blocks = [_measure_norms(v) for v in preprocess_blocks(weights, architecture, choices)]
+            _, blocks = _measure_plainly(layer, architecture, choices)
             regions = compute_exact_regions(_join_unit_rows(blocks))
-    gated = weights.gate is not None
-    return _record(columns, [*compute_gaussian_regions(d, gated=gated), *regions])
+    gaussian = compute_gaussian_regions(d, gated=architecture.gated)
+    return _record(columns, [*gaussian, *regions])
 
 
 def _measure(
-    weights: LayerWeights,
+    layer: LayerParts,
     architecture: Architecture,
     choices: Preprocessing,
     pairs: float,
@@ -72,30 +80,37 @@ def _measure(
 
     The library reads every weight once. What it does not read, plain torch does.
     """
-    sample = PairSample(pairs, seed)
-    columns = measure_natively(weights, architecture, choices, ROWS_A_BLOCK, sample)
-    if columns is None:
-        sample = PairSample(pairs, seed)
-        columns, _ = _measure_plainly(weights, architecture, choices, sample)
-    return columns, sample
+    sample, parts = PairSample(pairs, seed), []
+    for piece in layer.read_pieces(ROWS_A_BLOCK):
+        columns = measure_natively(piece, architecture, choices, ROWS_A_BLOCK, sample)
+        if columns is None:
+            sample = PairSample(pairs, seed)
+            return _measure_plainly(layer, architecture, choices, sample)[0], sample
+        parts.append(columns)
+    return _join_columns(parts), sample
 
 
 def _measure_plainly(
-    weights: LayerWeights,
+    layer: LayerParts,
     architecture: Architecture,
     choices: Preprocessing,
     sample: PairSample | None = None,
 ) -> tuple[dict[str, Tensor], list[Block]]:
     """Return a layer's columns, and all its blocks where there is no sample to add them to."""
     parts, blocks = [], []
-    for vectors in preprocess_blocks(weights, architecture, choices):
-        block = _measure_norms(vectors)
-        parts.append(_compute_columns(vectors, block))
-        if sample is None:
-            blocks.append(block)
-        else:
-            sample.add(block)
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, blocks
+    for piece in layer.read_pieces(ROWS_A_BLOCK):
+        for vectors in preprocess_blocks(piece, architecture, choices):
+            block = _measure_norms(vectors)
+            parts.append(_compute_columns(vectors, block))
+            if sample is None:
+                blocks.append(block)
+            else:
+                sample.add(block)
+    return _join_columns(parts), blocks
+
+
+def _join_columns(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def preprocess_blocks(

@@ -17,7 +17,7 @@ from neurondb.errors import UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.find.token_names import find_tokens
 from neurondb.neurons import NeuronPlace, parse_neurons
-from neurondb.reading.models import Model, find_model, find_neuron_id, open_readonly
+from neurondb.reading.models import Model, find_model, name_places, open_readonly
 from neurondb.reading.prompt import PromptPage, read_prompt_page
 from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
 from neurondb.spelling import option
@@ -137,9 +137,8 @@ def parse_places(neurons: Neurons) -> tuple[NeuronPlace, ...]:
 
 def _list_places(model: Model, neurons: Neurons) -> tuple[NeuronPlace, ...]:
     """Return the neurons that are named, each once; raises where the model has no such one."""
-    places = parse_places(neurons)
+    places = name_places(model, parse_places(neurons))
     for place in places:
-        find_neuron_id(model, *place)
         if places.count(place) > 1:
             raise UsageError(f"the neuron {place.name} is named twice")
     return tuple(places)

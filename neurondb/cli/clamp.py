@@ -14,7 +14,7 @@ from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.find.token_names import find_tokens
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import find_model, find_neuron_id, open_readonly
+from neurondb.reading.models import find_model, name_places, open_readonly
 from neurondb.reading.tokens import read_token_texts
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
@@ -119,11 +119,9 @@ def _make_page(
     **settings: Any,
 ) -> ClampPage:
     values = _make_values(low, high, steps)
-    places = steering_options.require_distinct(neurons)
     with open_readonly(db) as connection:
         model = find_model(connection, name)
-        for place in places:
-            find_neuron_id(model, *place)
+        places = steering_options.require_distinct(name_places(model, neurons))
         called = find_tokens(connection, model, targets)
     ids = tuple(token.token_id for token in called)
     machine = Machine(model.name, db, device, dtype)

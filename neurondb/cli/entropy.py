@@ -14,7 +14,7 @@ from neurondb.contracts.inputs import Machine
 from neurondb.contracts.registry import load_job
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace, parse_neuron
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, name_places
 from neurondb.sql import open_engine
 from neurondb.terminal.console import open_console
 from neurondb.terminal.entropy import EntropyPage, draw_entropy_page, make_entropy_rows
@@ -119,9 +119,7 @@ def _choose_neurons(
         with engine.connect() as connection:
             model = find_model(connection, name)
         if places_given is not None:
-            for place in steering_options.require_distinct(places_given):
-                find_neuron_id(model, *place)
-            return model, places_given
+            return model, steering_options.require_distinct(name_places(model, places_given))
         limits = {"model": model.name, "limit": str(n or CANDIDATES)}
         columns, rows = named_queries.run(engine, QUERY, limits)
         names = [str(row[columns.index("name")]) for row in rows]

@@ -22,7 +22,7 @@ from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, name_places
 from neurondb.sql import open_engine
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
@@ -269,8 +269,8 @@ def _find_neurons(
     with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
-        for place in steering_options.require_distinct(tuple(clamp.neuron for clamp in clamps)):
-            find_neuron_id(model, *place)
+        clamped = name_places(model, (clamp.neuron for clamp in clamps))
+        steering_options.require_distinct(clamped)
         if expression is None:
             return model, ()
         neuron_ids = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids

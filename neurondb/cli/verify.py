@@ -48,7 +48,7 @@ _OF_WEIGHTS: Final = {"seed": "--seed", "activations": "--activations", "device"
     "--activations",
     is_flag=True,
     help="Also run the model on a few random tokens, twice: as ingest does, and through"
-    " TransformerBridge, whose hooks must see the same.",
+    " TransformerBridge, whose hooks must see the same (experts: transformers' own pass).",
 )
 @options.device("--activations runs")
 @click.option(

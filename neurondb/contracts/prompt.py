@@ -15,7 +15,7 @@ from neurondb.neurons import NeuronPlace
 
 if TYPE_CHECKING:  # a request need not wait for numpy
     import numpy as np
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
     from numpy.typing import NDArray
 
 MEASURES: Final = ("effect", "norm", "gradient", "surprise")
@@ -131,11 +131,13 @@ class RankedNeuron(NamedTuple):
         gate: x_gate; None for an ungated neuron.
         in_: x_in.
         effect: what it adds to the logit of the target here, directly.
-        norm: |hook_post| · ‖out‖, the length of what it writes.
+        norm: |hook_post| · ‖out‖, the length of what it writes; of an expert, by its weight.
         gradient: hook_post · ∂logit/∂hook_post, of the logit at `PromptResult.gradient_position`;
             None where no gradient was asked for.
         surprise: −log₁₀ of the share of tokens of its dataset at which hook_post is as far out,
             on both sides; None where no activations are stored.
+        weight: what the output of its expert is multiplied by here, by the router or a gate, a part
+            of effect and norm; None for a neuron of no expert.
     """
 
     place: NeuronPlace
@@ -148,6 +150,7 @@ class RankedNeuron(NamedTuple):
     norm: float
     gradient: float | None
     surprise: float | None
+    weight: float | None = None
 
     def measure(self, by: str) -> float | None:
         """Return one of its `MEASURES` by name."""
@@ -242,6 +245,9 @@ class NeuronActivations:
         post: hook_post.
         sign_cases: such as `gate+_in-`; None where gate or in is exactly 0.
         surprise: as in `RankedNeuron`; None where no activations are stored.
+        routed: at which positions its expert runs, elsewhere all of the above are NaN or None;
+            None for a neuron of no expert.
+        weight: as in `RankedNeuron`, at every position.
     """
 
     place: NeuronPlace
@@ -251,6 +257,8 @@ class NeuronActivations:
     post: Float[NDArray[np.float64], " positions"]
     sign_cases: tuple[str | None, ...]
     surprise: Float[NDArray[np.float64], " positions"] | None
+    routed: Bool[NDArray[np.bool_], " positions"] | None = None
+    weight: Float[NDArray[np.float64], " positions"] | None = None
 
 
 @dataclass(frozen=True)

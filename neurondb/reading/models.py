@@ -6,7 +6,7 @@ layers differ in width leaves ids unused at the end of the narrow ones (`neurond
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -196,6 +196,15 @@ def locate_place(model: Model, place: NeuronPlace) -> NeuronPlace:
         UnknownNameError: when the model has no such layer, expert or neuron.
     """
     return NeuronPlace(*model.locate(find_neuron_id(model, *place)))
+
+
+def name_places(model: Model, places: Iterable[NeuronPlace]) -> tuple[NeuronPlace, ...]:
+    """Return places as the neurons' names have them, with their experts, however they were written.
+
+    Raises:
+        UnknownNameError: when the model has no such layer, expert or neuron.
+    """
+    return tuple(model.find_place(find_neuron_id(model, *place)) for place in places)
 
 
 def has_place(model: Model, place: NeuronPlace) -> bool:

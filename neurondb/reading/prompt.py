@@ -125,10 +125,12 @@ class NeuronAtPosition:
 
     Attributes:
         rank: place in the order that was asked for, from 0.
-        name: the neuron as `layer.neuron`.
+        name: the neuron as `layer.neuron`, or `layer.expert.number`.
         hook_post: what it puts out; gate and in likewise, in canonical sign.
         promotes: tokens that `out` points along most, where hook_post is above zero.
         suppresses: the same tokens, where hook_post is below zero.
+        weight: what the output of its expert is multiplied by here, a part of effect and norm; None
+            for a neuron of no expert.
         fires_on: tokens at the peaks of its examples in the sign case that it has here.
     """
 
@@ -147,6 +149,7 @@ class NeuronAtPosition:
     norm: float
     gradient: float | None
     surprise: float | None
+    weight: float | None
     promotes: tuple[str, ...]
     suppresses: tuple[str, ...]
     fires_on: tuple[PeakLine, ...]
@@ -229,7 +232,7 @@ def read_prompt_page(
                 parts=_parts_line(one.parts),
                 next_tokens=tuple(map(_next_line, one.next_tokens)),
                 changes=() if change is None else tuple(map(_change_line, change.next_tokens)),
-                neurons=_neuron_lines(one, facts, gated=model.gated),
+                neurons=_neuron_lines(model, one, facts),
             )
         )
     return PromptPage(
@@ -349,23 +352,24 @@ def _parts_line(parts: LogitParts) -> PartsLine:
 
 
 def _neuron_lines(
-    position: PromptPosition, facts: Mapping[int, StoredFacts], *, gated: bool
+    model: Model, position: PromptPosition, facts: Mapping[int, StoredFacts]
 ) -> tuple[NeuronAtPosition, ...]:
     return tuple(
-        _neuron_line(rank, one, facts[one.neuron_id], gated=gated)
+        _neuron_line(model, rank, one, facts[one.neuron_id])
         for rank, one in enumerate(position.neurons)
     )
 
 
 def _neuron_line(
-    rank: int, one: RankedNeuron, facts: StoredFacts, *, gated: bool
+    model: Model, rank: int, one: RankedNeuron, facts: StoredFacts
 ) -> NeuronAtPosition:
+    gated, (layer, neuron) = model.gated, model.locate(one.neuron_id)
     in_ = shorten_float(one.in_)
     return NeuronAtPosition(
         rank=rank,
         name=one.place.name,
-        layer=one.place.layer,
-        neuron=one.place.neuron,
+        layer=layer,
+        neuron=neuron,
         neuron_id=one.neuron_id,
         class_name=facts.class_name,
         sign_case=one.sign_case,
@@ -377,6 +381,7 @@ def _neuron_line(
         norm=shorten_float(one.norm),
         gradient=shorten_if_any(one.gradient),
         surprise=one.surprise,
+        weight=shorten_if_any(one.weight),
         promotes=facts.out_tokens if one.hook_post > 0 else (),
         suppresses=facts.out_tokens if one.hook_post < 0 else (),
         fires_on=facts.peaks.get(one.sign_case or "", ()),

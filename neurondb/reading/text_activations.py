@@ -13,7 +13,13 @@ from neurondb.reading.prompt import read_stored_facts, shorten_if_any
 
 @dataclass(frozen=True)
 class TokenActivations:
-    """What a neuron does at one token, in canonical sign; None where there is no such quantity."""
+    """What a neuron does at one token, in canonical sign; None where there is no such quantity.
+
+    Attributes:
+        routed: whether the token is routed to the neuron's expert: elsewhere it does nothing, and
+            every quantity is None. None for a neuron of no expert.
+        weight: what the output of the expert is multiplied by; None likewise.
+    """
 
     position: int
     token_id: int
@@ -21,8 +27,10 @@ class TokenActivations:
     sign_case: str | None
     hook_pre: float | None
     hook_pre_linear: float | None
-    hook_post: float
+    hook_post: float | None
     surprise: float | None
+    routed: bool | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,7 @@ def read_activations_pages(
         ActivationsPage(
             result.model,
             one.place.name,
-            one.place.layer,
-            one.place.neuron,
+            *model.locate(one.neuron_id),
             one.neuron_id,
             facts[one.neuron_id].class_name,
             facts[one.neuron_id].freq,
@@ -66,6 +73,9 @@ def _at_tokens(
 ) -> list[TokenActivations]:
     found = []
     for position, token in enumerate(result.tokens):
+        if one.routed is not None and not one.routed[position]:
+            found.append(TokenActivations(position, *token, *(None,) * 5, routed=False))
+            continue
         in_ = shorten_float(float(one.in_[position]))
         gate = None if one.gate is None else float(one.gate[position])
         surprise = math.nan if one.surprise is None else float(one.surprise[position])
@@ -78,6 +88,8 @@ def _at_tokens(
                 in_ if gated else None,
                 shorten_float(float(one.post[position])),
                 None if math.isnan(surprise) else surprise,
+                None if one.routed is None else True,
+                None if one.weight is None else shorten_float(float(one.weight[position])),
             )
         )
     return found

@@ -28,7 +28,7 @@ PROMPT_COLUMNS: Final = (
     *("model", "position", "token_id", "token", "target_id", "target", "rank", "name", "layer"),
     *("neuron", "neuron_id", "class", "sign_case", "freq", "hook_post", "hook_pre"),
     *("hook_pre_linear", "effect", "norm", "gradient", "surprise", "promotes", "suppresses"),
-    "fires_on",
+    *("fires_on", "weight"),
 )
 CHANGE_COLUMNS: Final = (
     *("model", "changed", "position", "token", "next_id", "next", "is_target"),
@@ -48,7 +48,7 @@ _WRITTEN_LEAST: Final = 22
 """Cells at least for the tokens of a neuron."""
 _WIDE: Final = 120
 """Cells from which on classes are written out."""
-_NUMBERS: Final = ("freq", "post", "effect", "norm", "gradient", "surprise")
+_NUMBERS: Final = ("freq", "post", "effect", "norm", "weight", "gradient", "surprise")
 _NEXT_SHOWN: Final = 6
 _JOINED: Final = " "
 
@@ -70,7 +70,7 @@ def _list_neurons(page: PromptPage) -> Iterator[tuple[object, ...]]:
             measures = (one.effect, one.norm, one.gradient, one.surprise)
             fires_on = [peak.token for peak in one.fires_on]
             tokens = (_quote(one.promotes), _quote(one.suppresses), _quote(fires_on))
-            yield (*here, *who, *values, *measures, *tokens)
+            yield (*here, *who, *values, *measures, *tokens, one.weight)
 
 
 def _quote(tokens: Sequence[str]) -> str | None:
@@ -195,6 +195,8 @@ def _make_columns(
         "effect": [format_compact(one.effect) for one in neurons],
         "norm": [format_compact(one.norm) for one in neurons],
     }
+    if any(one.weight is not None for one in neurons):
+        columns["weight"] = [format_compact(one.weight) for one in neurons]
     if any(one.gradient is not None for one in neurons):
         columns["gradient"] = [format_compact(one.gradient) for one in neurons]
     if page.dataset is not None:

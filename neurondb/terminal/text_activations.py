@@ -1,5 +1,6 @@
 """A neuron on a text that somebody gave: its tokens coloured by hook_post, and a line for each."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -7,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.formatting.numbers import MISSING, format_compact
+from neurondb.formatting.numbers import MISSING, format_compact, format_count
 from neurondb.formatting.text import format_token, make_visible, wrap_parts
 from neurondb.reading.text_activations import ActivationsPage
 from neurondb.sql import Rows
@@ -18,9 +19,11 @@ from neurondb.terminal.token_strip import draw_strip, draw_strip_legend, find_sc
 
 ACTIVATION_COLUMNS: Final = (
     *("model", "name", "layer", "neuron", "neuron_id", "position", "token_id", "token"),
-    *("sign_case", "hook_pre", "hook_pre_linear", "hook_post", "surprise"),
+    *("sign_case", "hook_pre", "hook_pre_linear", "hook_post", "surprise", "routed", "weight"),
 )
 _TOKEN_CELLS: Final = 24
+NOT_ROUTED: Final = "not routed"
+"""Stands where a sign case would: the neuron's expert does not run at the token."""
 
 
 def make_activation_rows(pages: Sequence[ActivationsPage]) -> Rows:
@@ -31,7 +34,8 @@ def make_activation_rows(pages: Sequence[ActivationsPage]) -> Rows:
             who = (page.model, page.name, page.layer, page.neuron, page.neuron_id)
             for one in page.tokens:
                 values = (one.hook_pre, one.hook_pre_linear, one.hook_post, one.surprise)
-                yield (*who, one.position, one.token_id, one.token, one.sign_case, *values)
+                expert = (one.routed, one.weight)
+                yield (*who, one.position, one.token_id, one.token, one.sign_case, *values, *expert)
 
     return Rows(ACTIVATION_COLUMNS, rows())
 
@@ -44,16 +48,23 @@ def draw_activations_page(page: ActivationsPage, width: int, *, marks: bool) -> 
         width: cells of a line.
         marks: say by signs what colours would.
     """
-    values = [one.hook_post for one in page.tokens]
+    values = [math.nan if one.hook_post is None else one.hook_post for one in page.tokens]
+    of_routed = " of the tokens routed to it" if page.tokens[0].routed is not None else ""
     facts = (
         page.class_name or "no class",
-        *([f"fires on {page.freq:.2%}"] if page.freq is not None else []),
+        *([f"fires on {page.freq:.2%}{of_routed}"] if page.freq is not None else []),
         *([f"out {name_tokens(page.out_tokens)}"] if page.out_tokens else []),
     )
-    return Group(
+    head = (
         Text(f"{make_visible(page.model)} {page.name}", "name"),
         Text(wrap_parts(facts, width), "faint"),
         Text(),
+    )
+    if all(one.routed is False for one in page.tokens):
+        tokens = format_count(len(page.tokens), "token")
+        return Group(*head, Text(f"None of the {tokens} is routed to its expert."))
+    return Group(
+        *head,
         draw_strip([one.token for one in page.tokens], values, width, marks=marks),
         draw_strip_legend("hook_post ÷ the largest", values, marks=marks),
         Text(),
@@ -65,19 +76,21 @@ def _draw_tokens(page: ActivationsPage, values: Sequence[float], *, marks: bool)
     gated = any(one.hook_pre_linear is not None for one in page.tokens)
     with_surprise = any(one.surprise is not None for one in page.tokens)
     table = make_table()
+    of_expert = any(one.routed is not None for one in page.tokens)
     numbers = ["gate"] * gated + ["in", "post"] + ["surprise"] * with_surprise
+    numbers += ["weight"] * of_expert
     for heading in ("", "token", "case", *numbers):
         right = heading in numbers or not heading
         table.add_column(heading, no_wrap=True, justify="right" if right else "left")
     scale = find_scale(values)
     for one in page.tokens:
         cells = [one.hook_pre, one.hook_pre_linear] if gated else [one.hook_pre]
-        cells += [one.hook_post] + [one.surprise] * with_surprise
-        style = "" if marks else choose_shade(one.hook_post, scale)
+        cells += [one.hook_post] + [one.surprise] * with_surprise + [one.weight] * of_expert
+        style = "" if marks or one.hook_post is None else choose_shade(one.hook_post, scale)
         table.add_row(
             Text(str(one.position), "faint"),
             Text(format_token(one.token, _TOKEN_CELLS), style),
-            one.sign_case or MISSING,
+            NOT_ROUTED if one.routed is False else one.sign_case or MISSING,
             *map(format_compact, cells),
         )
     return table

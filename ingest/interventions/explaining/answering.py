@@ -122,7 +122,7 @@ def _neurons(session: PromptSession, found: Candidates) -> list[tuple[RankedNeur
 def _neuron(
     session: PromptSession, place: int, values: Sequence[float], surprise: float
 ) -> RankedNeuron:
-    post, gate, in_, effect, norm, gradient = values
+    post, gate, in_, effect, norm, gradient, weight = values
     return RankedNeuron(
         place=session.stored.find_place(session.stored.first_neuron_id + place),
         neuron_id=session.stored.first_neuron_id + place,
@@ -134,6 +134,7 @@ def _neuron(
         norm=norm,
         gradient=None if math.isnan(gradient) else gradient,
         surprise=None if math.isnan(surprise) else surprise,
+        weight=None if math.isnan(weight) else weight,
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Layout, NormPlace
 from ingest.forward import Forward
+from ingest.forward.hooks import MLPHookPoints
 from ingest.forward.prefix_cache import compute_norm_divisor
 from ingest.interventions.explaining.recording import PassRecord
 
@@ -75,22 +76,56 @@ class DirectEffects:
         self, layer: int, shown: Int[Tensor, " shown"] | None = None
     ) -> Float[Tensor, "positions d_mlp"]:
         """Return what every neuron of a layer adds to the logit, at all or some positions."""
-        post = self._record.layers[layer].post
+        record = self._record.layers[layer]
+        if record.experts:
+            return self._measure_experts(layer, shown)
+        post = record.post
         assert post is not None
         rows, divisor = self._written_by_mlp(layer)
         if shown is not None:
             post, rows, divisor = (one.index_select(0, shown) for one in (post, rows, divisor))
         rows = rows / divisor[:, None]
-        return post.to(self._wide) * (rows @ self._out(layer).T.to(self._wide))
+        return post.to(self._wide) * (rows @ self._out(layer).T)
+
+    def _measure_experts(
+        self, layer: int, shown: Int[Tensor, " shown"] | None
+    ) -> Float[Tensor, "positions d_mlp"]:
+        """Return the same of a layer of experts: 0 at a token that an expert did not get.
+
+        What a neuron writes is multiplied by its expert's weight at the token.
+        """
+        experts = self._record.layers[layer].experts
+        rows, divisor = self._written_by_mlp(layer)
+        rows = rows / divisor[:, None]
+        n_rows = len(rows if shown is None else shown)
+        found = rows.new_zeros(n_rows, max(one.neurons.stop for one in experts))
+        for one in experts:
+            place, token, post, weight = one.token, one.token, one.post, one.weight
+            if shown is not None:
+                place, (token, post, weight) = (
+                    one.row,
+                    (x[one.shown] for x in (token, post, weight)),
+                )
+            wrote = post.to(self._wide) * weight.to(self._wide)[:, None]
+            found[place, one.neurons] = wrote * (rows[token] @ self._out(layer, one.expert).T)
+        return found
 
     def measure_mlp_biases(self) -> Float[Tensor, " positions"]:
         """Return what the biases of all MLPs' outputs add, which are no neuron's."""
         total = torch.zeros_like(self._bias)
         for layer in range(len(self._record.layers)):
-            bias = getattr(self._forward.hook_points[layer].out.module, "bias", None)
-            if bias is not None:
-                rows, divisor = self._written_by_mlp(layer)
-                total = total + rows @ bias.to(self._wide) / divisor
+            points = self._forward.all_hook_points[layer]
+            rows, divisor = self._written_by_mlp(layer)
+            if isinstance(points, MLPHookPoints):
+                bias = getattr(points.out.module, "bias", None)
+                if bias is not None:
+                    total = total + rows @ bias.to(self._wide) / divisor
+                continue
+            for one in self._record.layers[layer].experts:
+                bias = points.find_out_bias(one.expert)
+                if bias is not None:
+                    at_tokens = rows[one.token] @ bias.to(self._wide) / divisor[one.token]
+                    total.index_add_(0, one.token, at_tokens * one.weight.to(self._wide))
         return total
 
     def measure_attention(self) -> Float[Tensor, "positions layers"]:
@@ -117,20 +152,21 @@ class DirectEffects:
         self, layer: int
     ) -> tuple[Float[Tensor, "positions d_model"], Float[Tensor, " positions"]]:
         """Return the rows that what an MLP writes is multiplied by, and what that is divided by."""
-        written = self._record.layers[layer].written
-        assert written is not None
         place = self._layout.post_norm
         if place is None:
             return self._rows * self._multiplier, self._scale
+        written = self._record.layers[layer].written
+        assert written is not None
         module = self._forward.blocks[layer].get_submodule(place.module)
         rows = self._norm(module, place).pull_back(self._rows * self._multiplier)
         return rows, self._scale * self._divisor(module, written)
 
-    def _out(self, layer: int) -> Float[Tensor, "d_mlp d_model"]:
-        place = self._forward.hook_points[layer].out
-        stored = place.module.weight
-        assert isinstance(stored, Tensor)
-        return place.matrix.select_weight({f"{place.matrix.module}.weight": stored}, "")
+    def _out(self, layer: int, expert: int = 0) -> Float[Tensor, "neurons d_model"]:
+        """Return out of a layer's neurons, or of one expert's."""
+        points = self._forward.all_hook_points[layer]
+        if isinstance(points, MLPHookPoints):
+            return points.read_out().to(self._wide)
+        return points.read_out(expert).to(self._wide)
 
     def _unembedding(self) -> Float[Tensor, "positions d_model"]:
         rows: Tensor = self._forward.model.get_output_embeddings().weight[self._target_ids]

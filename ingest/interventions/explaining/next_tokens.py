@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,6 @@ from ingest.interventions.explaining.session import PromptSession
 from ingest.interventions.running_model import make_targets
 from neurondb.contracts.prompt import TOP_TOKENS, NextToken, PromptRequest
 from neurondb.interventions import Hook
-from neurondb.neurons import NeuronPlace
 
 POSITIONS_AT_A_TIME = 64
 """Positions whose logits exist at once."""
@@ -85,16 +83,19 @@ def run_changed(session: PromptSession, request: PromptRequest, ids: list[int]) 
 
 
 def _interventions(session: PromptSession, request: PromptRequest) -> list[Intervention]:
-    def signs(places: Sequence[NeuronPlace]) -> dict[NeuronPlace, int]:
-        return {place: int(session.signs[place.layer, place.neuron]) for place in places}
-
-    found = []
+    found, model = [], session.stored
     if request.without:
         zeros = torch.zeros(len(request.without))
-        found.append(Intervention(make_targets(request.without, signs(request.without), zeros)))
+        found.append(
+            Intervention(
+                make_targets(model, request.without, session.find_signs(request.without), zeros)
+            )
+        )
     if request.clamps:
         places = [clamp.neuron for clamp in request.clamps]
         values = torch.tensor([clamp.value for clamp in request.clamps], dtype=torch.float32)
         hook: Hook = "hook_pre_linear" if request.hook == "hook_pre_linear" else "hook_post"
-        found.append(Intervention(make_targets(places, signs(places), values), hook))
+        found.append(
+            Intervention(make_targets(model, places, session.find_signs(places), values), hook)
+        )
     return found

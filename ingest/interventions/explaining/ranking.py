@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.interventions.explaining.direct_effects import DirectEffects
+from ingest.interventions.explaining.layer_record import Kept
 from ingest.interventions.explaining.recording import PassRecord
 from ingest.interventions.explaining.session import PromptSession
 
-VALUES: Final = ("post", "gate", "in_", "effect", "norm", "gradient")
+VALUES: Final = ("post", "gate", "in_", "effect", "norm", "gradient", "weight")
 """What is kept of a neuron at a position, in this order; NaN where there is none."""
 
 
@@ -42,7 +43,6 @@ class Ranker:
         session: the model.
         record: the pass.
         effects: on the logits that are asked about.
-        gradients: ∂logit/∂hook_post of every layer; empty where none was taken.
         shown: the positions at which neurons are ranked; gate and in were kept of these.
         by: what they are ranked by.
     """
@@ -52,17 +52,17 @@ class Ranker:
         session: PromptSession,
         record: PassRecord,
         effects: DirectEffects,
-        gradients: Sequence[Float[Tensor, "positions d_mlp"]],
         shown: Sequence[int],
         by: str,
     ) -> None:
         self._session = session
         self._record = record
         self._effects = effects
-        self._gradients = gradients
         self._rows = torch.tensor(shown, device=session.forward.device)
         self._by = by
         self._signs = session.move_signs()
+        assert record.stream is not None
+        self._n_positions = len(record.stream)
 
     def rank(self, top: int, chosen: Bool[NDArray[np.bool_], "layers d_mlp"] | None) -> Candidates:
         """Return the first neurons of each position.
@@ -79,9 +79,10 @@ class Ranker:
             effect = self._effects.measure_neurons(layer, None if at_all else self._rows)
             measure = self._measure(layer, effect)
             effect = self._select(effect) if at_all else effect
-            mask = None if chosen is None else torch.from_numpy(chosen[layer]).to(effect.device)
+            mask = self._mask(layer, chosen, measure)
             if mask is not None:
                 measure = measure.where(mask, 0.0)
+                mask = self._select(mask)
             warmth = measure.nansum(1, dtype=torch.float64)
             heat = warmth if heat is None else heat + warmth
             sums.append(effect.sum(1, dtype=torch.float64))
@@ -105,18 +106,37 @@ class Ranker:
         """Return |measure| of every neuron of a layer at every position."""
         if self._by == "effect":
             return effect.abs()
-        post = self._record.layers[layer].post
+        record, n = self._record.layers[layer], self._n_positions
+        post = record.read_all("post", n)
         assert post is not None
         if self._by == "norm":
-            return post.to(effect.dtype).abs() * self._norms(layer, effect)
+            weight = record.read_all("weight", n)
+            written = post.to(effect.dtype) * (1.0 if weight is None else weight)
+            return written.abs() * self._norms(layer, effect)
         if self._by == "gradient":
-            return (post.to(effect.dtype) * self._gradients[layer].to(effect.dtype)).abs()
-        canonical = (post.float() * self._signs[layer]).cpu().numpy()
+            gradient = record.read_all("gradient", n)
+            assert gradient is not None
+            return (post.to(effect.dtype) * gradient.to(effect.dtype)).abs()
+        canonical = (post.float() * self._signs[layer, : post.shape[1]]).cpu().numpy()
         surprise = self._session.measure_layer_surprise(layer, canonical)
         return torch.from_numpy(surprise).to(effect.device, effect.dtype)
 
     def _norms(self, layer: int, like: Tensor) -> Float[Tensor, " d_mlp"]:
-        return torch.from_numpy(self._session.out_norms[layer]).to(like.device, like.dtype)
+        norms = self._session.out_norms[layer, : like.shape[1]]
+        return torch.from_numpy(norms).to(like.device, like.dtype)
+
+    def _mask(
+        self, layer: int, chosen: NDArray[np.bool_] | None, measure: Tensor
+    ) -> Bool[Tensor, "positions d_mlp"] | None:
+        """Return which neurons count at which positions; None is all, everywhere.
+
+        A neuron of an expert does not where no token is routed to that.
+        """
+        routed = self._record.layers[layer].mask_routed(self._n_positions)
+        if chosen is None:
+            return routed
+        of_layer = torch.from_numpy(chosen[layer, : measure.shape[1]]).to(measure.device)
+        return of_layer.expand(self._n_positions, -1) if routed is None else routed & of_layer
 
     def _first_of(
         self,
@@ -131,24 +151,30 @@ class Ranker:
         if mask is not None:
             keys = keys.where(mask, -torch.inf)
         keys, places = keys.topk(min(top, keys.shape[1]), dim=1)
-        record, sign = self._record.layers[layer], self._signs[layer].double()[places]
-        assert record.post is not None
-        assert record.in_ is not None
-
-        def of(values: Tensor) -> Tensor:
-            return values.gather(1, places).double()
-
-        post = of(self._select(record.post))
+        sign = self._signs[layer].double()[places]
+        gate, in_, post, weight, gradient = (
+            self._gather(layer, name, places)
+            for name in ("gate", "in_", "post", "weight", "gradient")
+        )
+        assert in_ is not None
+        assert post is not None
         nothing = torch.full_like(post, torch.nan)
+        written = post if weight is None else post * weight
         values = (
             post * sign,
-            nothing if record.gate is None else of(record.gate),
-            of(record.in_) * sign,
-            of(effect),
-            post.abs() * self._norms(layer, post)[places],
-            post * of(self._select(self._gradients[layer])) if self._gradients else nothing,
+            nothing if gate is None else gate,
+            in_ * sign,
+            effect.gather(1, places).double(),
+            written.abs() * self._norms(layer, measure).double()[places],
+            nothing if gradient is None else post * gradient,
+            nothing if weight is None else weight,
         )
-        return keys.double(), places + layer * measure.shape[1], torch.stack(values)
+        return keys.double(), places + layer * self._session.stored.d_mlp, torch.stack(values)
+
+    def _gather(self, layer: int, name: Kept, places: Tensor) -> Tensor | None:
+        """Return what some neurons have at each of the shown positions; None where nothing is."""
+        values = self._record.layers[layer].read_shown(name, self._rows)
+        return None if values is None else values.gather(1, places).double()
 
     def _select(self, values: Tensor) -> Tensor:
         """Return the rows of the shown positions."""

@@ -12,42 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ingest.families.layout import Layout, Matrix
 from ingest.forward import Batch, Forward
-from ingest.forward.hooks import MLPHookPoints
+from ingest.forward.experts import ExpertActivations
+from ingest.forward.hooks import MLPHookPoints, hook_experts
 from ingest.forward.prefix_cache import ATTENTION
+from ingest.interventions.explaining.layer_record import ExpertRecord, LayerRecord, Stream
 from neurondb.errors import ModelError
 
 WRITES: Final = ("o_proj", "out_proj", "dense", "c_proj")
 """What the families call the last module of an attention, which writes what it adds."""
 ATTENTION_NORM: Final = "post_attention_layernorm"
 """The norm behind an attention, in families that also have one behind the MLP."""
-
-Stream = Float[Tensor, "positions d_model"]
-
-
-@dataclass
-class LayerRecord:
-    """What one layer did, in the model's own sign.
-
-    Attributes:
-        gate: x_gate at the positions that were asked for; None for an ungated model.
-        in_: x_in, likewise.
-        post: hook_post at every position.
-        written: what the MLP's last module put out, before any norm behind it.
-        attended: what attention adds, behind its norm where there is one, before the multiplier.
-        probe: a zero that was added to `post`, to take the gradient; None without one.
-    """
-
-    gate: Float[Tensor, "shown d_mlp"] | None = None
-    in_: Float[Tensor, "shown d_mlp"] | None = None
-    post: Float[Tensor, "positions d_mlp"] | None = None
-    written: Stream | None = None
-    attended: Stream | None = None
-    probe: Tensor | None = None
 
 
 @dataclass
@@ -99,7 +77,13 @@ def record_pass(
             .remove
         )
         for layer, record in enumerate(found.layers):
-            _watch_mlp(stack, forward.hook_points[layer], record, rows, with_gradient=with_gradient)
+            points = forward.all_hook_points[layer]
+            if isinstance(points, MLPHookPoints):
+                _watch_mlp(stack, points, record, rows, with_gradient=with_gradient)
+            else:
+                size = batch.token_ids.shape[1]
+                watch = _ExpertWatch(forward, record, rows, with_gradient=with_gradient)
+                stack.enter_context(hook_experts(points, (1, size), watch.receive))
             attention = _attention_output(forward.blocks[layer], layout)
             stack.callback(attention.register_forward_hook(_keep(record, "attended")).remove)
         if forward.final_norm is not None:
@@ -162,6 +146,29 @@ def _watch_mlp(
             stack.callback(place.module.register_forward_hook(keep).remove)
     stack.callback(places.out.module.register_forward_pre_hook(probe).remove)
     stack.callback(places.out.module.register_forward_hook(_keep(record, "written")).remove)
+
+
+class _ExpertWatch:
+    """Keeps what the experts of one layer do."""
+
+    def __init__(
+        self, forward: Forward, record: LayerRecord, rows: Tensor, *, with_gradient: bool
+    ) -> None:
+        experts = forward.architecture.experts
+        assert experts is not None
+        self._neurons = experts.list_slices()
+        self._record = record
+        self._rows = rows
+        self._with_gradient = with_gradient
+
+    def receive(self, activations: ExpertActivations) -> None:
+        """Keep one expert; a probe is added to what it goes on with."""
+        neurons = self._neurons[activations.expert]
+        kept = ExpertRecord.from_activations(activations, neurons, self._rows)
+        self._record.experts.append(kept)
+        if self._with_gradient:
+            kept.probe = torch.zeros_like(kept.post, requires_grad=True)
+            activations.post.add_(kept.probe)
 
 
 def _attention_output(block: nn.Module, layout: Layout) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,8 +20,9 @@ from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import TokenAt
 from neurondb.errors import IngestError, LackingModelError
 from neurondb.formatting.text import format_ingest_command
+from neurondb.neurons import NeuronPlace
 from neurondb.reading.arrays import read_neuron_values
-from neurondb.reading.models import Model, open_readonly
+from neurondb.reading.models import Model, locate_place, open_readonly
 from neurondb.reading.surprise import PostDistributions, read_post_distributions
 from neurondb.schema import tables
 from neurondb.spelling import option
@@ -92,7 +94,7 @@ class PromptSession:
             IngestError: when there is no dataset.
         """
         first = layer * self.stored.d_mlp
-        of_layer = self.distributions.before[first : first + self.stored.d_mlp]
+        of_layer = self.distributions.before[first : first + self.stored.count_neurons(layer)]
         return PostDistributions(of_layer).measure_surprise(values)
 
     def measure_surprise(
@@ -137,6 +139,11 @@ class PromptSession:
         """Return tokens with their texts."""
         return tuple(TokenAt(i, self.running.tokenizer.find_token_text(i)) for i in ids)
 
+    def find_signs(self, places: Sequence[NeuronPlace]) -> dict[NeuronPlace, int]:
+        """Return the canonical sign of each of some neurons."""
+        located = {place: locate_place(self.stored, place) for place in places}
+        return {place: int(self.signs[at.layer, at.neuron]) for place, at in located.items()}
+
     def move_signs(self) -> Float[Tensor, "layers neurons"]:
         """Return the signs as a tensor where the model runs."""
         return torch.from_numpy(self.signs).to(self.forward.device, torch.float32)
@@ -163,7 +170,9 @@ def _read_weights(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n = tables.neurons.c
     signs, norms = read_neuron_values(connection, model, [n.sign, n.out_norm])
-    missing = np.isnan(signs).any(axis=1)
+    missing = np.array(
+        [np.isnan(of[: model.count_neurons(layer)]).any() for layer, of in enumerate(signs)]
+    )
     if missing.any():
         command = format_ingest_command(model.name, model.source, "weights")
         raise IngestError(

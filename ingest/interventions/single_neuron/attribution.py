@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -20,10 +21,13 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
 from ingest.forward import Batch, Forward, make_batches
+from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.metrics import CountedTokens
 from ingest.interventions.single_neuron.branch_pass import compute_post_change
-from neurondb.interventions import ESTIMATED_METRICS
+from ingest.interventions.single_neuron.expert_layer import ExpertProbe
+from ingest.interventions.targets import Targets
+from neurondb.interventions import ESTIMATED_METRICS, Condition
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""
@@ -87,20 +91,32 @@ class Attributor:
         self, batch: Batch, interventions: Sequence[Intervention]
     ) -> tuple[dict[int, NeuronSums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        probes = {layer: _LayerProbe(interventions, layer) for layer in interventions[0].targets}
+        probes = {
+            layer: self._make_probe(interventions, layer) for layer in interventions[0].targets
+        }
+        n_texts, n_positions = batch.token_ids.shape
         with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
             for layer, probe in probes.items():
-                probe.watch(stack, self._forward, layer)
+                probe.watch(stack, self._forward.all_hook_points[layer], (n_texts, n_positions))
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
-            leaves = [probe.zero for probe in probes.values() if probe.zero is not None]
+            leaves = [leaf for probe in probes.values() for leaf in probe.leaves]
             products: dict[int, list[NeuronSums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
-                gradients = torch.autograd.grad(total, leaves, retain_graph=more)
-                for (layer, probe), gradient in zip(probes.items(), gradients, strict=True):
-                    products[layer].append(probe.products(gradient))
+                gradients = iter(torch.autograd.grad(total, leaves, retain_graph=more))
+                for layer, probe in probes.items():
+                    own = list(islice(gradients, len(probe.leaves)))
+                    products[layer].append(probe.products(own))
         return {layer: np.stack(rows, axis=1) for layer, rows in products.items()}, counted
+
+    def _make_probe(
+        self, interventions: Sequence[Intervention], layer: int
+    ) -> _LayerProbe | _ExpertLayerProbe:
+        sizes = self._forward.architecture
+        if sizes.experts is None or not sizes.is_divided(layer):
+            return _LayerProbe(interventions, layer)
+        return _ExpertLayerProbe(interventions, layer, sizes.experts)
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
@@ -133,11 +149,21 @@ class _LayerProbe:
         self._neurons = self._done[0][0].neurons
         self._gate: Tensor | None = None
         self._post: Tensor | None = None
-        self.zero: Tensor | None = None
+        self._zero: Tensor | None = None
 
-    def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What gradients are taken by."""
+        return [] if self._zero is None else [self._zero]
+
+    def watch(
+        self,
+        stack: ExitStack,
+        hook_points: MLPHookPoints | ExpertHookPoints,
+        _shape: tuple[int, int],
+    ) -> None:
         """Record the layer's activations in passes that are run while `stack` is open."""
-        hook_points = forward.hook_points[layer]
+        assert isinstance(hook_points, MLPHookPoints)
         if any(condition.gate for _, condition in self._done):
             assert hook_points.gate is not None
             keep = self._gate_keeper(hook_points.gate.matrix)
@@ -153,21 +179,43 @@ class _LayerProbe:
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
         self._post = post.detach().index_select(-1, self._neurons)
-        self.zero = torch.zeros_like(post, requires_grad=True)
-        return (post + self.zero, *inputs[1:])
+        self._zero = torch.zeros_like(post, requires_grad=True)
+        return (post + self._zero, *inputs[1:])
 
-    def products(self, gradient: Tensor) -> NeuronSums:
+    def products(self, gradients: Sequence[Tensor]) -> NeuronSums:
         """Return, for each intervention and neuron, Σ over tokens of (post − target) × gradient."""
         assert self._post is not None
+        (gradient,) = gradients
         chosen = gradient.index_select(-1, self._neurons)
-        wide = torch.promote_types(chosen.dtype, torch.float32)
-        chosen = chosen.to(wide)
-        sums = []
-        for targets, condition in self._done:
-            change = compute_post_change(self._post, self._gate, targets, condition)
-            sums.append((-change.to(wide) * chosen).flatten(0, -2).sum(0))
-        summed: NeuronSums = torch.stack(sums).cpu().double().numpy()
-        return summed
+        return _sum_products(self._post, self._gate, chosen, self._done)
+
+
+class _ExpertLayerProbe(ExpertProbe):
+    """The same of a layer of experts: a neuron has a gradient at the tokens routed to it."""
+
+    def products(self, gradients: Sequence[Tensor]) -> NeuronSums:
+        """Return what `_LayerProbe.products` does; gradients include the experts' weights."""
+        sums = np.zeros((len(self.done), len(self.done[0][0].neurons)))
+        for part in self.list_parts(gradients):
+            places, post, gate, gradient, done = part
+            sums[:, places.cpu().numpy()] = _sum_products(post, gate, gradient, done)
+        return sums
+
+
+def _sum_products(
+    post: Tensor,
+    gate: Tensor | None,
+    gradient: Tensor,
+    done: Sequence[tuple[Targets, Condition]],
+) -> NeuronSums:
+    wide = torch.promote_types(gradient.dtype, torch.float32)
+    gradient = gradient.to(wide)
+    sums = []
+    for targets, condition in done:
+        change = compute_post_change(post, gate, targets, condition)
+        sums.append((-change.to(wide) * gradient).flatten(0, -2).sum(0))
+    summed: NeuronSums = torch.stack(sums).cpu().double().numpy()
+    return summed
 
 
 @contextmanager

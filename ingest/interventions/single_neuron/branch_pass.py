@@ -23,6 +23,7 @@ from ingest.forward.hooks import MLPHookPoints
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, fix_output, take_texts
 from ingest.interventions.condition_mask import mask_untouched
 from ingest.interventions.hooks import Intervention
+from ingest.interventions.single_neuron.expert_layer import ExpertLayerCache, gather_out_vectors
 from ingest.interventions.targets import Targets
 from neurondb.interventions import Condition
 
@@ -52,13 +53,14 @@ class BranchPoint:
         clean: The pass.
         layer: The layer whose neurons are changed.
         cache: The activations of the pass at that layer.
-        change: By how much hook_post of each chosen neuron changes, in the model's own sign.
+        change: By how much hook_post of each chosen neuron changes, in the model's own sign; of an
+            expert, times its weight at the token.
         vectors: The chosen neurons' `out`, as the module has them.
     """
 
     clean: CleanPass
     layer: int
-    cache: LayerCache
+    cache: LayerCache | ExpertLayerCache
     change: Float[Tensor, "texts positions chosen"]
     vectors: Float[Tensor, "chosen d_model"]
 
@@ -77,10 +79,19 @@ def run_clean_pass(
     Raises:
         ModelError: as `PrefixCachedModel.run_clean` does.
     """
-    caches: dict[int, LayerCache] = {}
+    caches: dict[int, LayerCache | ExpertLayerCache] = {}
+    forward, (n_texts, n_positions) = cached_model.forward, batch.token_ids.shape
     with ExitStack() as stack:
         for layer in intervention.layers:
-            caches[layer] = _cache_layer(stack, cached_model, layer, intervention)
+            points = forward.all_hook_points[layer]
+            if isinstance(points, MLPHookPoints):
+                caches[layer] = _cache_layer(stack, points, layer, intervention)
+                continue
+            experts, neurons = forward.architecture.experts, intervention.targets[layer].neurons
+            assert experts is not None
+            caches[layer] = ExpertLayerCache(
+                stack, points, experts, neurons, (n_texts, n_positions)
+            )
         clean = cached_model.run_clean(batch, intervention.layers)
     return clean, [
         _branch_point(cached_model, clean, intervention, *item) for item in caches.items()
@@ -92,12 +103,20 @@ def _branch_point(
     clean: CleanPass,
     intervention: Intervention,
     layer: int,
-    cache: LayerCache,
+    cache: LayerCache | ExpertLayerCache,
 ) -> BranchPoint:
     targets = intervention.targets[layer]
     assert cache.post is not None
     changed = compute_post_change(cache.post, cache.gate, targets, intervention.condition)
-    vectors = _out_vectors(cached_model.forward.hook_points[layer], targets.neurons)
+    points = cached_model.forward.all_hook_points[layer]
+    if isinstance(points, MLPHookPoints):
+        vectors = points.read_out().index_select(0, targets.neurons)
+    else:
+        experts = cached_model.forward.architecture.experts
+        assert experts is not None
+        assert isinstance(cache, ExpertLayerCache)
+        changed = cache.scale_change(changed)
+        vectors = gather_out_vectors(points, experts, targets.neurons)
     return BranchPoint(clean, layer, cache, _unpadded(changed, clean.batch), vectors)
 
 
@@ -124,20 +143,26 @@ def run_branch(
         written
         + point.change[texts, :, neuron_index][..., None] * point.vectors[neuron_index][:, None]
     )
+    points = cached_model.forward.all_hook_points[point.layer]
     with ExitStack() as stack:
-        for module, output in cache.inputs:
-            stack.enter_context(fix_output([module], output))
-        out = cached_model.forward.hook_points[point.layer].out.module
-        flat = written.reshape(-1, *cache.written.shape[-1:])
-        stack.enter_context(fix_output([out], flat if cache.written.ndim == 2 else written))
+        if isinstance(cache, ExpertLayerCache):
+            assert not isinstance(points, MLPHookPoints)
+            stack.enter_context(fix_output([points.whole], cache.wrap(written)))
+        else:
+            assert isinstance(points, MLPHookPoints)
+            for module, output in cache.inputs:
+                stack.enter_context(fix_output([module], output))
+            flat = written.reshape(-1, *cache.written.shape[-1:])
+            is_flat = cache.written.ndim == 2
+            stack.enter_context(fix_output([points.out.module], flat if is_flat else written))
         return cached_model.run_from(take_texts(clean, point.layer, texts), point.layer)
 
 
 def _cache_layer(
-    stack: ExitStack, cached_model: PrefixCachedModel, layer: int, intervention: Intervention
+    stack: ExitStack, hook_points: MLPHookPoints, layer: int, intervention: Intervention
 ) -> LayerCache:
     """Return a cache that the next pass fills while `stack` is open."""
-    cache, hook_points = LayerCache(), cached_model.forward.hook_points[layer]
+    cache = LayerCache()
     neurons = intervention.targets[layer].neurons
     inputs = {
         id(hook_point.module): hook_point.module
@@ -193,11 +218,3 @@ def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions ch
     by_text = values.reshape(*batch.token_ids.shape, -1)
     positions = torch.arange(by_text.shape[1], device=by_text.device)
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)
-
-
-def _out_vectors(hook_points: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
-    matrix = hook_points.out.matrix
-    stored = hook_points.out.module.weight
-    assert isinstance(stored, Tensor)
-    weight = matrix.select_weight({f"{matrix.module}.weight": stored}, "")
-    return weight.index_select(0, neurons)

@@ -16,7 +16,7 @@ from neurondb.errors import UsageError
 from neurondb.find.neuron_sets import NeuronSet, select_neurons
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MODES, Treatment
 from neurondb.reading.effects import ATTRIBUTION, find_same_run
-from neurondb.reading.models import Model, find_model
+from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
 from neurondb.writing.rows import transaction
@@ -69,7 +69,7 @@ def open_single_neuron_runs(
     for treatment in request.treatments:
         treatment.check(gated=model.gated)
     machine = (executor, request.dtype)
-    session = AblationSession.open(engine, model, request.texts, machine, progress, experts=False)
+    session = AblationSession.open(engine, model, request.texts, machine, progress)
     with transaction(engine) as connection:
         ids, dataset_id = neurons.neuron_ids, session.texts.dataset_id
         built = [
@@ -115,8 +115,11 @@ def _check(request: EffectRequest, kind: str) -> None:
 
 def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     if request.selection is None:
-        first = model.first_neuron_id
-        return NeuronSet(EVERY_NEURON, np.arange(first, first + model.n_neurons), name=request.name)
+        by_layer = [
+            find_neuron_id(model, layer, 0) + np.arange(model.count_neurons(layer))
+            for layer in range(model.n_layers)
+        ]
+        return NeuronSet(EVERY_NEURON, np.concatenate(by_layer), name=request.name)
     neurons = select_neurons(engine, model, request.selection, request.seed)
     return neurons if request.name is None else neurons._replace(name=request.name)
 

@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.weights.preprocess import preprocess_neurons
@@ -109,6 +110,12 @@ def read_model_rows(
         weights = checkpoint.read_layer(layer).to(device)
         found = preprocess_neurons(weights, checkpoint.architecture, choices[layer])
         rows = {name: getattr(found, attribute) for name, attribute in VECTORS.items()}
-        return {name: vectors for name, vectors in rows.items() if vectors is not None}
+        # A layer that is narrower than others has numbers without neurons: vectors without length.
+        n_without = checkpoint.architecture.d_mlp - len(found.out)
+        return {
+            name: pad(vectors, (0, 0, 0, n_without)) if n_without else vectors
+            for name, vectors in rows.items()
+            if vectors is not None
+        }
 
     return UnitRows(read_layer, checkpoint.architecture.n_layers, budget_bytes)

@@ -16,7 +16,7 @@ from neurondb.formatting.text import make_visible
 from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.phrases import Phrase, find_spans, parse_search, split_text
 from neurondb.phrases import Piece as TextPiece
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, find_neuron_id, name_places
 from neurondb.reading.text_search import find_positions, read_matching_stretch
 from neurondb.reading.texts import (
     Stretch,
@@ -226,9 +226,7 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
     neuron = query.get("neuron") or None
     if model is None:
         return _Selection(None, 0, None, None, *parse_search_if_any(query.get("search")))
-    place = None if neuron is None else parse_neuron(neuron)
-    if place is not None:
-        find_neuron_id(model, *place)  # raises where the model has no such neuron
+    place = None if neuron is None else name_places(model, [parse_neuron(neuron)])[0]
     layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]

@@ -127,17 +127,17 @@ def test_candidates_have_the_largest_cosines_of_all_layers(family: str) -> None:
 
 def test_random_neurons_are_of_the_candidates_layers() -> None:
     candidates = [NeuronPlace(1, n) for n in range(30)] + [NeuronPlace(4, n) for n in range(10)]
-    drawn = draw_random_neurons(candidates, 500, 200, seed=1)
+    drawn = draw_random_neurons(candidates, lambda _layer: 500, 200, seed=1)
     assert len(set(drawn)) == 200
     assert not set(drawn) & set(candidates)
     layers = Counter(place.layer for place in drawn)
     assert set(layers) == {1, 4}
     assert 120 < layers[1] < 180
-    assert drawn == draw_random_neurons(candidates, 500, 200, seed=1)
-    assert drawn != draw_random_neurons(candidates, 500, 200, seed=2)
+    assert drawn == draw_random_neurons(candidates, lambda _layer: 500, 200, seed=1)
+    assert drawn != draw_random_neurons(candidates, lambda _layer: 500, 200, seed=2)
 
 
 def test_a_layer_with_few_others_gives_all_of_them() -> None:
     candidates = [NeuronPlace(0, n) for n in range(6)]
-    drawn = draw_random_neurons(candidates, 8, 50, seed=0)
+    drawn = draw_random_neurons(candidates, lambda _layer: 8, 50, seed=0)
     assert drawn == [NeuronPlace(0, 6), NeuronPlace(0, 7)]

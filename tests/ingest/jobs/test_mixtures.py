@@ -151,16 +151,17 @@ def test_nothing_is_missing(stored: Stored) -> None:
 
 
 JOBS: dict[str, Callable[[neurondb.Database], object]] = {
-    "neighbours": lambda db: db.neighbours(NAME),
     "heads": lambda db: db.heads(NAME),
-    "prompt": lambda db: db.prompt(NAME, "Once upon a time"),
-    "generate": lambda db: db.generate(NAME, "Once upon a time"),
+    "families": lambda db: db.families(NAME, dataset=str(text_file(TEXTS[:4]))),
+    "universality": lambda db: db.universality(NAME, [NAME], dataset=str(text_file(TEXTS[:4]))),
 }
 
 
 @pytest.mark.parametrize("job", JOBS)
 def test_jobs_that_cannot_are_refused_in_one_line(stored: Stored, job: str) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"^mixture is a mixture of experts, .*yet;"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"^mixture is a mixture of experts, .*; `neurondb "
+    ):
         JOBS[job](stored.database)
 
 
@@ -178,5 +179,3 @@ def test_what_is_not_computed_is_refused_first(
 def test_verify_compares_the_cosines_of_experts(stored: Stored) -> None:
     with stored.database.connect() as connection:
         assert verify.run(connection, NAME, 0, Silent()).n_layers == 3
-        with pytest.raises(UnsupportedModelError, match="TransformerBridge"):
-            verify.run(connection, NAME, 0, Silent(), activations_on="cpu")

@@ -285,7 +285,7 @@ def test_ctrl_c_is_one_line(model: Path) -> None:
         "import ingest.stages.weights as stage\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
         "def interrupt(*_): os.kill(os.getpid(), signal.SIGINT)\n"
-        "stage.analyse_layer = interrupt\n"
+        "stage.analyse_parts = interrupt\n"
         "from neurondb.cli import main; main()"
     )
     result = subprocess.run(

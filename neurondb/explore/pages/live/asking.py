@@ -17,7 +17,7 @@ from neurondb.find.token_names import find_tokens
 from neurondb.formatting.text import make_visible
 from neurondb.live import LiveModel
 from neurondb.neurons import parse_neuron
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, name_places
 from neurondb.reading.prompt import PositionPage, PromptPage, read_prompt_page
 from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
 
@@ -195,8 +195,7 @@ def build_question(model: Model, asked: Asked, prompt: PromptRequest) -> PromptQ
     """
     if asked.neuron is None:
         return PromptQuestion(prompt)
-    place = parse_neuron(asked.neuron)
-    find_neuron_id(model, *place)
+    (place,) = name_places(model, [parse_neuron(asked.neuron)])
     return PromptQuestion(prompt, place)
 
 

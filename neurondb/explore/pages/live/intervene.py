@@ -21,7 +21,7 @@ from neurondb.explore.parameters import read_choice
 from neurondb.explore.site import Question, Request
 from neurondb.neurons import NeuronPlace, parse_neuron, parse_neurons
 from neurondb.reading.ablation_values import read_mean_posts
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import Model, find_model, find_neuron_id, name_places
 
 MODES: Final = ("zero", "mean", "clamp")
 PICK: Final = "pick."
@@ -59,13 +59,12 @@ def _read_neurons(request: Request, model: Model) -> tuple[NeuronPlace, ...]:
     ticked = [
         parse_neuron(name.removeprefix(PICK)) for name in request.form if name.startswith(PICK)
     ]
-    places = tuple(dict.fromkeys([*ticked, *parse_neurons(request.form.get("neurons", ""))]))
+    written = parse_neurons(request.form.get("neurons", ""))
+    places = tuple(dict.fromkeys(name_places(model, [*ticked, *written])))
     if not places:
         raise UsageError("tick a neuron, or write some as L.N: there is none to change")
     if len(places) > MOST_NEURONS:
         raise UsageError(f"{len(places)} neurons are named; {MOST_NEURONS} are the most here")
-    for place in places:
-        find_neuron_id(model, *place)
     return places
 
 

@@ -56,19 +56,29 @@ def colour_by_heat(page: PromptPage) -> tuple[Piece, ...]:
 
 def colour_by_neuron(page: ActivationsPage) -> tuple[Piece, ...]:
     """Return the tokens of a text, coloured by a neuron's hook_post."""
-    scale = find_scale([token.hook_post for token in page.tokens])
+    values = list_posts(page)
+    scale = find_scale(values)
     return tuple(
-        _piece(token.position, token.token, token.hook_post, scale, say_values(token))
-        for token in page.tokens
+        _piece(token.position, token.token, value, scale, say_values(token))
+        for token, value in zip(page.tokens, values, strict=True)
     )
+
+
+def list_posts(page: ActivationsPage) -> list[float]:
+    """Return hook_post at every token; NaN where none is routed to the neuron's expert."""
+    return [math.nan if token.hook_post is None else token.hook_post for token in page.tokens]
 
 
 def say_values(token: TokenActivations) -> str:
     """Say what gate, in and post are at a token."""
+    if token.routed is False:
+        return "not routed to its expert"
     values = {"gate": token.hook_pre, "in": token.hook_pre_linear}
     if token.hook_pre_linear is None:  # ungated
         values = {"in": token.hook_pre}
     values["post"] = token.hook_post
+    if token.weight is not None:
+        values["weight"] = token.weight
     return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 

@@ -10,7 +10,7 @@ from neurondb.contracts.prompt import ActivationsRequest, ActivationsResult, Neu
 from neurondb.errors import UsageError
 from neurondb.explore.live_answers import require_live
 from neurondb.explore.pages.live.asking import read_text
-from neurondb.explore.pages.live.pieces import Piece, colour_by_neuron, find_scale
+from neurondb.explore.pages.live.pieces import Piece, colour_by_neuron, find_scale, list_posts
 from neurondb.explore.pages.neuron.windows import Window, WindowList, add_traces
 from neurondb.explore.site import Answer, Question, Request
 from neurondb.formatting.numbers import shorten_float
@@ -44,7 +44,7 @@ class Tried:
     @property
     def scale(self) -> float | None:
         """The |hook_post| of the strongest colour."""
-        return find_scale([token.hook_post for token in self.activations.tokens])
+        return find_scale(list_posts(self.activations))
 
 
 ShowTried = Callable[[Request, Tried], Answer]
