@@ -15,8 +15,6 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import LayerWeights
 
-PER_NEURON = ("gate", "in_", "out", "gate_bias", "in_bias")
-
 
 @dataclass(frozen=True)
 class LayerParts:
@@ -61,10 +59,19 @@ class LayerParts:
 
 
 def _map(weights: LayerWeights, change: Callable[[str, Tensor], Tensor]) -> LayerWeights:
-    """Return the weights with what is of single neurons changed."""
-    values = {name: getattr(weights, name) for name in PER_NEURON}
+    """Return the weights with what is of single neurons changed; `change` is told which it is."""
+
+    def of(name: str) -> Tensor | None:
+        values: Tensor | None = getattr(weights, name)
+        return None if values is None else change(name, values)
+
     return replace(
-        weights, **{name: None if v is None else change(name, v) for name, v in values.items()}
+        weights,
+        gate=of("gate"),
+        in_=change("in_", weights.in_),
+        out=change("out", weights.out),
+        gate_bias=of("gate_bias"),
+        in_bias=of("in_bias"),
     )
 
 
