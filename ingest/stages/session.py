@@ -240,7 +240,7 @@ def _refuse_for_experts(request: IngestRequest, stages: list[str], name: str) ->
     refused = [what for what, is_wanted in wanted.items() if is_wanted]
     if refused:
         raise UnsupportedModelError(
-            f"{name} is a mixture of experts, of which there is no {refused[0]} yet; leave it out"
+            f"{name} is a mixture of experts, of which {refused[0]} cannot be had yet; leave it out"
         )
 
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ingest.checkpoint.reader import LayerWeights
-
-PER_NEURON = ("gate", "in_", "out", "gate_bias", "in_bias")
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,20 @@ class LayerParts:
 
 
 def _map(weights: LayerWeights, change: Callable[[str, Tensor], Tensor]) -> LayerWeights:
-    """Return the weights with what is of single neurons changed."""
-    values = {name: getattr(weights, name) for name in PER_NEURON}
-    changed: dict[str, Any] = {k: None if v is None else change(k, v) for k, v in values.items()}
-    return replace(weights, **changed)
+    """Return the weights with what is of single neurons changed; `change` is told which it is."""
+
+    def of(name: str) -> Tensor | None:
+        values: Tensor | None = getattr(weights, name)
+        return None if values is None else change(name, values)
+
+    return replace(
+        weights,
+        gate=of("gate"),
+        in_=change("in_", weights.in_),
+        out=change("out", weights.out),
+        gate_bias=of("gate_bias"),
+        in_bias=of("in_bias"),
+    )
 
 
 def _take(weights: LayerWeights, first: int, end: int) -> LayerWeights:

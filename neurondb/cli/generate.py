@@ -144,7 +144,7 @@ def generate(
         *(options_given.pop(name) for name in ("greedy", "temperature", "top_p", "seed"))
     )
     clamps, ablated = options_given.pop("clamps"), options_given.pop("ablated")
-    stored_model, zeroed = _find_neurons(db, model, clamps, ablated)
+    stored_model, clamps, zeroed = _find_neurons(db, model, clamps, ablated)
     machine = Machine(stored_model.name, db, device, dtype)
     settings = {"sampling": sampling, "ablated": ablated} | options_given
     request = GenerateRequest(machine, prompt, clamps, zeroed, **settings)
@@ -264,17 +264,18 @@ def _make_sampling(
 
 def _find_neurons(
     db: str | None, name: str, clamps: tuple[Clamp, ...], expression: str | None
-) -> tuple[Model, tuple[NeuronPlace, ...]]:
-    """Return the model, and the neurons that are set to zero; all are looked up first."""
+) -> tuple[Model, tuple[Clamp, ...], tuple[NeuronPlace, ...]]:
+    """Return the model, the clamps by the neurons' names, and the neurons that are set to zero."""
     with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
-        clamped = name_places(model, (clamp.neuron for clamp in clamps))
-        steering_options.require_distinct(clamped)
+        places = name_places(model, (clamp.neuron for clamp in clamps))
+        values = [clamp.value for clamp in clamps]
+        named = tuple(map(Clamp, steering_options.require_distinct(places), values))
         if expression is None:
-            return model, ()
+            return model, named, ()
         neuron_ids = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids
-    return model, tuple(model.find_place(int(neuron_id)) for neuron_id in neuron_ids)
+    return model, named, tuple(model.find_place(int(neuron_id)) for neuron_id in neuron_ids)
 
 
 def _describe_steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:

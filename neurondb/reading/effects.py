@@ -86,7 +86,7 @@ class EffectRow(NamedTuple):
     """One metric of one neuron of a run.
 
     Attributes:
-        name: the neuron as `layer.neuron`.
+        name: the neuron as `layer.neuron`, or `layer.expert.number`.
         n: how many tokens; None for an estimate.
         mean: of clean − ablated, or its estimate.
         std: None for an estimate.
@@ -296,4 +296,4 @@ def read_effect_rows(
             .where(t.run_id == run.run_id, t.metric == metric)
             .order_by(t.mean.nulls_last(), t.neuron_id)
         )
-        yield from (EffectRow(f"{row[0]}.{row[1]}", *row) for row in rows)
+        yield from (EffectRow(model.name_place(row[0], row[1]), *row) for row in rows)

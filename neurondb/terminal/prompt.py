@@ -144,7 +144,10 @@ def _draw_position(page: PromptPage, at: PositionPage, width: int) -> Iterator[R
     rank = f"p {format_compact(target.probability)}, rank {target.rank}"
     yield Text(wrap_parts((f"target {rank}", *likely), width), "faint")
     yield Text(wrap_parts([describe_parts(at)], width))
-    yield _draw_neurons(page, at.neurons, width)
+    if at.neurons:
+        yield _draw_neurons(page, at.neurons, width)
+    else:
+        yield Text("no token here is routed to the expert of a neuron that was asked for", "faint")
 
 
 def _name_next(one: NextLine) -> str:

@@ -1,5 +1,6 @@
 """Prompts on mixtures of experts, against transformers' own models (METHODS notation)."""
 
+import io
 from collections import defaultdict
 from dataclasses import replace
 from functools import cache
@@ -8,15 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from ingest.interventions.explaining.session import PromptSession, open_session
-from ingest.jobs import clamp
+from ingest.jobs import clamp, live
 from ingest.jobs.activations import watch
 from ingest.jobs.prompt import explain
 from neurondb.contracts.clamp import ClampRequest
+from neurondb.contracts.live import (
+    ExamplesQuestion,
+    ExamplesReply,
+    LiveRequest,
+    PromptQuestion,
+    PromptReply,
+)
 from neurondb.contracts.prompt import ActivationsRequest, PromptRequest, PromptResult
 from neurondb.errors import UsageError
+from neurondb.explore.pages.live.pieces import colour_by_neuron
 from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import open_readonly
+from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
+from neurondb.terminal.text_activations import (
+    ACTIVATION_COLUMNS,
+    draw_activations_page,
+    make_activation_rows,
+)
 from tests.support.frozen_norms import Freezable
 from tests.support.ingested import Silent
 from tests.support.mixture_reference import PlainMixture, plain_mixture, store_mixture
@@ -212,3 +229,58 @@ def test_one_neuron_by_two_names_is_named_twice() -> None:
         explained("olmoe", without=twice)
     with pytest.raises(UsageError, match="twice"):
         clamp.run(ClampRequest(stored.machine, PROMPT, twice, (0.0,), (7,)), Silent())
+
+
+def pages(kind: str) -> list[ActivationsPage]:
+    """Return the pages of `neurondb activations` of neurons of the last layer."""
+    stored = store_mixture(kind)
+    asked = ActivationsRequest(stored.machine, tuple(choose(kind)), PROMPT)
+    with open_readonly(stored.database) as connection:
+        model = session(kind).stored
+        return list(read_activations_pages(connection, model, watch(session(kind), asked)))
+
+
+def test_pages_say_where_no_token_is_routed() -> None:
+    found = pages("olmoe")
+    rows = list(make_activation_rows(found).rows)
+    for page in found:
+        own = [
+            dict(zip(ACTIVATION_COLUMNS, row, strict=True)) for row in rows if row[1] == page.name
+        ]
+        pieces = colour_by_neuron(page)
+        for row, piece, token in zip(own, pieces, page.tokens, strict=True):
+            values = [row[name] for name in ("hook_pre", "hook_pre_linear", "hook_post", "weight")]
+            assert row["neuron"] == 12 * int(page.name.split(".")[1]) + 3
+            assert (row["routed"], row["routed"]) == (token.routed, values != [None] * 4)
+            assert ("not routed" in piece.values) == (not token.routed)
+            assert ("weight" in piece.values) == token.routed
+        drawn = draw(page)
+        n_without = sum(token.routed is False for token in page.tokens)
+        if n_without == len(page.tokens):
+            assert "None of the 9 tokens is routed to its expert." in drawn
+        else:
+            assert drawn.count("not routed") == n_without
+        assert "0.0000" not in drawn
+    assert {token.routed for page in found for token in page.tokens} == {True, False}
+
+
+def draw(page: ActivationsPage) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(draw_activations_page(page, 100, marks=True))
+    return console.export_text()
+
+
+def test_a_live_model_answers_of_experts() -> None:
+    stored = store_mixture("qwen2_moe")
+    answerer = live.run(LiveRequest(stored.machine), Silent())
+    place = choose("qwen2_moe")[1]
+    reply = answerer(ExamplesQuestion(place, (tuple(stored.ids(PROMPT)),)))
+    assert isinstance(reply, ExamplesReply)
+    (one,) = reply.activations
+    assert one.routed is not None
+    assert np.isnan(one.post).tolist() == (~one.routed).tolist()
+    prompt = PromptRequest(stored.machine, PROMPT)
+    found = answerer(PromptQuestion(prompt, place))
+    assert isinstance(found, PromptReply)
+    assert found.along is not None
+    assert found.along.neurons[0].place == place

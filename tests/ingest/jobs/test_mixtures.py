@@ -172,7 +172,9 @@ def test_jobs_that_cannot_are_refused_in_one_line(stored: Stored, job: str) -> N
 def test_what_is_not_computed_is_refused_first(
     stored: Stored, options: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(UnsupportedModelError, match=f"there is no .*{words}"):
+    with pytest.raises(
+        UnsupportedModelError, match=f"experts, of which .*{words} cannot be had yet"
+    ):
         load_job("ingest")(replace(stored.request, **options), Silent())
 
 

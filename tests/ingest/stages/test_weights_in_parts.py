@@ -3,7 +3,6 @@
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ from ingest.forward.open_model import OpenModel
 from ingest.stages import weights as stage
 from ingest.stages.weights import WeightsAnalysis
 from ingest.weights import analysis
+from ingest.weights import native as measuring
 from ingest.weights.baselines import Sampling
-from ingest.weights.layer_parts import PER_NEURON, LayerParts
-from ingest.weights.native import measure_natively
+from ingest.weights.layer_parts import LayerParts
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.weights import WeightsRecord
 from tests.support.ingested import Silent
@@ -105,7 +104,7 @@ def test_experts_are_in_memory_one_at_a_time(
 ) -> None:
     path = build("olmoe", {**WIDE, **SHAPES["olmoe"]}, tmp_path, 1)
     sizes: list[int] = []
-    measure = measure_natively
+    measure = measuring.measure_natively
 
     def watch(weights: LayerWeights, *rest: object) -> object:
         sizes.append(len(weights.in_))
@@ -121,15 +120,13 @@ def test_experts_are_in_memory_one_at_a_time(
 def test_pieces_end_where_blocks_do(width: int) -> None:
     n = 3 * N_EXPERTS * width + 7
     values = torch.arange(n * 2.0).view(n, 2)
-    weights = LayerWeights(values, values + 1, values + 2, values[:, 0], None, None, None)
 
-    def take(first: int) -> LayerWeights:
-        rows = slice(first, first + width)
-        cut = {name: getattr(weights, name) for name in PER_NEURON}
-        made: dict[str, Any] = {k: None if v is None else v[rows] for k, v in cut.items()}
-        return LayerWeights(**made, pre_norm=None, post_norm=None)
+    def take(first: int, end: int) -> LayerWeights:
+        rows = values[first:end]
+        return LayerWeights(rows, rows + 1, rows + 2, rows[:, 0], None, None, None)
 
-    read = partial(map, take, range(0, n, width))
+    weights = take(0, n)
+    read = partial(map, lambda first: take(first, first + width), range(0, n, width))
     pieces = list(LayerParts(n, read).read_pieces(128))
     assert all(len(piece.in_) % 128 == 0 for piece in pieces[:-1])
     for name in ("gate", "in_", "out", "gate_bias"):

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError
+from neurondb.reading.effects import find_shown_run, read_effect_rows
+from neurondb.reading.models import find_model, open_readonly
 from tests.support.sample_facts import WIDTH
 from tests.support.sample_mixture import MIXTURE, NAMES
 
@@ -40,6 +42,16 @@ def names_in(result: Result) -> set[str]:
 )
 def test_rows_have_names_with_experts(mixture: Path, arguments: tuple[str, ...]) -> None:
     found = names_in(run(mixture, *arguments, "--format", "ndjson"))
+    assert found
+    assert found <= NAMES[MIXTURE]
+
+
+def test_effects_of_single_neurons_have_names_with_experts(mixture: Path) -> None:
+    with open_readonly(str(mixture)) as connection:
+        model = find_model(connection, MIXTURE)
+        run = find_shown_run(connection, model, "each")
+        assert run is not None
+        found = {row.name for row in read_effect_rows(connection, model, run, ("loss",))}
     assert found
     assert found <= NAMES[MIXTURE]
 
