@@ -1,8 +1,8 @@
 """The reduction of a batch, compiled for GPUs: every value is read once instead of sixty times.
 
 Compiling takes some twenty seconds, once a machine for each kind of model (the result is cached
-on disk), so small jobs run plain. The plain functions stay the reference; on a processor they run
-over parts of a batch (`reduce_batch_in_parts`), and only where `native` cannot be compiled.
+on disk), so small jobs run plain. The plain functions stay the reference, and run over parts of a
+batch (`reduction/parts.py`): on a processor only where `native` cannot be compiled.
 """
 
 import math
@@ -89,9 +89,9 @@ class Kernels(NamedTuple):
 
 PLAIN_KERNELS: Final = Kernels(
     reduction.reduce_batch_in_parts,
-    reduction.find_peak_positions,
+    reduction.find_peak_positions_in_parts,
     reduction.find_histogram_bins,
-    reduction.sum_by_text,
+    reduction.sum_by_text_in_parts,
 )
 
 
@@ -99,7 +99,11 @@ PLAIN_KERNELS: Final = Kernels(
 def make_compiled_kernels() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
     # A compiled loop needs no parts.
-    plain = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
+    plain = PLAIN_KERNELS._replace(
+        reduce_batch=reduction.reduce_batch,
+        find_peak_positions=reduction.find_peak_positions,
+        sum_by_text=reduction.sum_by_text,
+    )
     return Kernels(*(_compiled(function) for function in plain))
 
 

@@ -52,14 +52,19 @@ def make_worker(
     """Return a worker that reports how many units of its shard are done so far, and lines."""
     import torch
 
-    done = 0
+    from ingest.forward.devices import prepare_device
+
+    there, done = torch.device(device), 0
+    prepare_device(there)
+    if there.type == "cuda":  # else every worker takes some memory of the first card too
+        torch.cuda.set_device(there)
 
     def advance(n: int, detail: str = "") -> None:
         nonlocal done
         done += n
         report(done, detail)
 
-    return Worker(torch.device(device), advance, ReportedProgress(note))
+    return Worker(there, advance, ReportedProgress(note))
 
 
 def as_our_error(error: BaseException) -> NeuronDBError:

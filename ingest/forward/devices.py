@@ -5,6 +5,7 @@ from typing import Final
 
 import torch
 
+from ingest.checkpoint.libraries import first_line
 from neurondb.errors import IngestError
 from neurondb.spelling import option
 
@@ -34,8 +35,10 @@ def pick_device(name: str, *, float64: bool = True) -> torch.device:
         device = torch.device(name)
         _try_out(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # What CUDA says tells a build for processors from an old driver.
+        why = f" ({first_line(error).partition('. ')[0]})" if name.startswith("cuda") else ""
         raise IngestError(
-            f"no device {name!r} here; {option('device', 'auto')} takes the best there is"
+            f"no device {name!r} here{why}; {option('device', 'auto')} takes the best there is"
         ) from error
     return device
 
@@ -48,6 +51,13 @@ def _find_best(*, float64: bool) -> str:
 
 def _try_out(device: torch.device) -> None:
     torch.zeros(1, device=device)
+    prepare_device(device)
+
+
+def prepare_device(device: torch.device) -> None:
+    """Have float32 be float32 on a card: some containers tell torch to multiply 10 of its bits."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("highest")
 
 
 def find_exact_device(device: torch.device) -> torch.device:

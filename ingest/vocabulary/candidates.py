@@ -86,7 +86,8 @@ class Candidates:
         return torch.nextafter(peaks.topk(keep, dim=1).values[:, -1], lowest)
 
     def _add(self, scores: Tensor, ids: Tensor, keep: int) -> None:
-        both = torch.cat([self.scores, scores.nan_to_num(-torch.inf)], dim=1)
+        numbers = scores.masked_fill(scores.isnan(), -torch.inf)
+        both = torch.cat([self.scores, numbers], dim=1)
         all_ids = torch.cat([self.token_ids, ids], dim=1)
         self.scores, order = both.topk(min(keep, both.shape[1]), dim=1)
         self.token_ids = all_ids.gather(1, order)

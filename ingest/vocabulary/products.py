@@ -14,8 +14,9 @@ from ingest.vocabulary.native import is_available
 TOKEN_TILE: Final = {"cpu": 4096, "cuda": 16384}
 """Tokens a tile by kind of device: on processors what the cache holds, on GPUs what fills them."""
 
-NEURON_TILE: Final = {"cpu": 1024, "cuda": 4096}
-"""Neurons a tile."""
+NEURON_TILE: Final = {"cpu": 1024, "cuda": 16384}
+"""Vectors a tile. A GPU is waited for some ten times a tile of tokens, so its tiles are large: with
+the scores and what is made of them they take 3 GB."""
 
 SMALL_VOCABULARY: Final = 8192
 """Tokens from which on products on a processor are split; fewer are multiplied in float32."""
@@ -27,6 +28,13 @@ HALVES: Final = (torch.float16, torch.bfloat16)
 
 ROUNDING: Final = 2.0**-23
 """Relative error of one addition in float32; tensor cores cut off where others round."""
+
+ADDITIONS: Final = 1.25
+"""Additions a number of a vector. Tensor cores bring at least four products and the sum so far to
+the exponent of the largest and cut each: every product once, the sum once for four."""
+
+TRIAL: Final = (256, 4096)
+"""Vectors, and their numbers, that a device is tried with."""
 
 
 class Precision(Enum):
@@ -50,12 +58,22 @@ class Precision(Enum):
             return cls.SPLIT
         if device.type != "cuda":
             return cls.EXACT
-        trial = torch.ones(16, 16, dtype=torch.float16, device=device)
         try:
-            multiply_in_float32(trial, trial)
+            return cls.FAST if _sums_in_float32(device) else cls.EXACT
         except (NotImplementedError, RuntimeError, TypeError):  # an older torch, or a device
             return cls.EXACT
-        return cls.FAST
+
+
+def _sums_in_float32(device: torch.device) -> bool:
+    """Tell whether a device's fast products of whole numbers are exact, as float32 has their sums.
+
+    What sums in 16 bits, on the way or in the end, is off by hundreds.
+    """
+    random = torch.Generator().manual_seed(0)
+    whole = torch.randint(-7, 8, TRIAL, generator=random)
+    there = whole.to(device, torch.float16)
+    exact = (whole.double() @ whole.double().T).float()
+    return torch.equal(multiply_in_float32(there, there).cpu(), exact)
 
 
 class Operand:
@@ -164,11 +182,11 @@ def multiply_in_float32(left: Tensor, right: Tensor) -> Tensor:
 def bound_product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
     """Return an upper bound on the error of a fast product with any row of `right`.
 
-    With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d
+    With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and 1¼·d
     additions in float32, each relative to at most ‖x̂‖‖ŷ‖.
     """
     longest, most_lost = right.norms.max(), right.lost.max()
-    summing = left.rows.shape[1] * ROUNDING
+    summing = ADDITIONS * left.rows.shape[1] * ROUNDING
     left_bound, right_bound = left.norms + left.lost, longest + most_lost
     return left.lost * longest + left_bound * most_lost + summing * left_bound * right_bound
 

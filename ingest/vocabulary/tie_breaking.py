@@ -22,8 +22,8 @@ WIDENING: Final = 16
 FLOAT32_CLOSE: Final = 2e-6
 """Float32 scores closer than this may be equal, or in the other order: float64 decides."""
 
-BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
-"""Elements of the rows that are gathered at a time."""
+BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**23}
+"""Elements of the rows that are gathered at a time: what is made of them stays in a GPU's cache."""
 
 
 def count_spare(error: Tensor | None) -> int:
@@ -73,7 +73,9 @@ def break_ties(
     unsettled_rows = unsettled.nonzero().squeeze(1)
     for part in torch.split(unsettled_rows, NEURON_TILE["cpu"]) if len(unsettled_rows) else ():
         wider = _search(basis, vectors[part], WIDENING * candidates.scores.shape[1])
-        scores[part], ids[part] = break_ties(wider, basis, vectors[part], k)
+        # Of tokens without a score there are no more to be found.
+        if wider.scores.shape[1] > candidates.scores.shape[1]:
+            scores[part], ids[part] = break_ties(wider, basis, vectors[part], k)
     return scores, ids
 
 

@@ -8,7 +8,6 @@ reduction is over a text's positions first and over the texts after that.
 from ingest.activations.reduction.batch_sums import (
     compute_centres,
     reduce_batch,
-    reduce_batch_in_parts,
     sum_by_text,
     sum_in_float64,
 )
@@ -19,6 +18,11 @@ from ingest.activations.reduction.by_token import (
     choose_frequent_tokens,
     find_token_segments,
     sum_by_token,
+)
+from ingest.activations.reduction.parts import (
+    find_peak_positions_in_parts,
+    reduce_batch_in_parts,
+    sum_by_text_in_parts,
 )
 from ingest.activations.reduction.positions import find_peak_positions, gather_peak_positions
 from ingest.activations.reduction.quantities import (
@@ -73,6 +77,7 @@ __all__ = [
     "describe_labels",
     "find_histogram_bins",
     "find_peak_positions",
+    "find_peak_positions_in_parts",
     "find_token_segments",
     "gather_peak_positions",
     "hold_constants",
@@ -81,6 +86,7 @@ __all__ = [
     "reduce_batch",
     "reduce_batch_in_parts",
     "sum_by_text",
+    "sum_by_text_in_parts",
     "sum_by_token",
     "sum_in_float64",
 ]

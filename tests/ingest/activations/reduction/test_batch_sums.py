@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import ingest.activations.reduction.batch_sums
 from ingest.activations.compiled import (
     PLAIN_KERNELS,
     WORTH_COMPILING,
@@ -31,12 +30,16 @@ from ingest.activations.reduction import (
     compute_batch_totals,
     find_histogram_bins,
     find_peak_positions,
+    find_peak_positions_in_parts,
     gather_peak_positions,
     make_zero_counts,
     make_zero_sums,
     reduce_batch,
     reduce_batch_in_parts,
+    sum_by_text,
+    sum_by_text_in_parts,
 )
+from ingest.activations.reduction import parts as parts_module
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
 from tests.ingest.activations.reduction_inputs import (
@@ -303,7 +306,8 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
 def test_parts_give_what_the_whole_does(
     gated: bool, pool: str, n_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.activations.reduction.batch_sums, "VALUES_AT_ONCE", n_values)
+    for sizes in (parts_module.VALUES_AT_ONCE, parts_module._ON_GPUS):
+        monkeypatch.setitem(sizes, "cpu", n_values)
     inputs = Inputs(4, gated=gated, pool=pool, skip_bos=True)
     arguments = (
         *(inputs.kind, inputs.activation, inputs.found, inputs.sign),
@@ -314,6 +318,12 @@ def test_parts_give_what_the_whole_does(
         reduce_batch_in_parts(*arguments),
     )
     assert_same_sums(inputs.kind, whole, parts, inputs.about)
+    of_batch = (*arguments[:5], peaks)
+    assert torch.equal(find_peak_positions(*of_batch), find_peak_positions_in_parts(*of_batch))
+    values = (inputs.found, inputs.sign, inputs.batch.counted)
+    torch.testing.assert_close(
+        sum_by_text_in_parts(*values), sum_by_text(*values), rtol=1e-12, atol=1e-12, equal_nan=True
+    )
     swish = torch.tensor([quantity == SWISH for _, quantity in inputs.kind.peaks])
     assert torch.equal(peaks[~swish], peaks_of_parts[~swish])
     # Where in a tensor a value stands decides how torch rounds the activation function.
