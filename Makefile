@@ -13,9 +13,11 @@ demo-real: $(STAMP)
 	$(BIN)/neurondb demo --real
 
 # Test files are shared out to as many processes as there are cores, four at most: each holds models
-# of its own. One thread a process, so that they do not get in each other's way.
+# of its own. One thread a process, so that they do not get in each other's way. tests/conftest.py says
+# which files come first.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	    --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The databases that tests of both packages share, and the marks that a test's name implies."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.database import open_existing
+from tests.support.new_databases import copied
 from tests.support.once import make_shared_directory, remove_shared_directory
 from tests.support.postgres import serve_empty_database
 from tests.support.real_models import STORIES
@@ -44,6 +46,16 @@ def mixture_engine(mixture: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _copy_new_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make each new database a copy, but for a module about the migrations themselves."""
+    if request.node.get_closest_marker("migrations"):
+        yield
+        return
+    with copied():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _forget(request: pytest.FixtureRequest) -> Iterator[None]:
     """Forget what a module has computed once for its tests: of a real model it is gigabytes."""
     yield
@@ -75,8 +87,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         remove_shared_directory()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on a model that lies beside the repository as `shared`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what runs on a model that lies beside the repository as `shared`; order the files.
+
+    Of several processes each takes the next file when it has finished one (`make test`): those with
+    most slow tests come first and many short ones last, so that no process waits long for the last.
+    """
     for item in items:
         if STORIES in item.name:
             item.add_marker(pytest.mark.shared)
+    if _is_worker(config):
+        all_of = Counter(item.path for item in items)
+        slow_of = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: (-slow_of[item.path], -all_of[item.path]))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from transformers.activations import ACT2FN
 
 from ingest.families import gpt_oss
 from neurondb.errors import UnsupportedModelError
@@ -26,6 +25,9 @@ def find_activation(name: str) -> ActivationFunction:
     """
     if name == gpt_oss.ACTIVATION:
         return clamped_swish
+    # Takes seconds, which stages without a forward pass need not wait for.
+    from transformers.activations import ACT2FN
+
     if name not in ACT2FN:
         raise UnsupportedModelError(
             f"the installed transformers knows no activation function {name!r}: update it"

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.stats import beta
 from torch import Tensor
 
 from neurondb.contracts.weights import Baseline
@@ -52,9 +51,11 @@ def compute_gaussian_region(d_model: int) -> tuple[float, float]:
 
     The cosine is Beta((d−1)/2, (d−1)/2), rescaled to [−1, 1].
     """
+    from scipy.special import betaincinv  # jobs that know their regions need not wait for it
+
     shape = (d_model - 1) / 2
-    low, high = beta.ppf([TAIL, 1 - TAIL], shape, shape, loc=-1, scale=2)
-    return float(low), float(high)
+    low, high = (float(2 * betaincinv(shape, shape, share) - 1) for share in (TAIL, 1 - TAIL))
+    return low, high
 
 
 class Block(NamedTuple):

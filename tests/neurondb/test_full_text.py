@@ -24,6 +24,7 @@ from tests.neurondb.full_text_cases import (
 from tests.support.former_head import former_head
 from tests.support.sampler_texts import read_sampler_texts
 
+pytestmark = pytest.mark.migrations
 SAMPLER = read_sampler_texts()
 
 

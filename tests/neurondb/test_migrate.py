@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ from neurondb.full_text import is_shadow
 from neurondb.schema import FIRST, REVISION, VIEWS, codes, metadata
 from neurondb.taxonomy import CLASSES
 from tests.support.former_head import former_head
+from tests.support.new_databases import copied
+from tests.support.rows import all_rows
 
+pytestmark = pytest.mark.migrations
 COMPARISON = {
     "compare_type": True,
     "include_name": lambda name, kind, _: kind != "table" or not is_shadow(name),
@@ -38,6 +42,29 @@ def test_the_migrated_schema_equals_the_models(file: Path) -> None:
     with open_existing(str(file)).connect() as connection:
         context = MigrationContext.configure(connection, opts=COMPARISON)
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_copy_for_the_tests_is_what_the_migrations_make(file: Path, tmp_path: Path) -> None:
+    with copied():
+        migrate.create_or_open(str(tmp_path / "copy.db")).dispose()
+    own, copy = (_describe(path) for path in (file, tmp_path / "copy.db"))
+    assert copy == own
+
+
+def _describe(path: Path) -> tuple[object, ...]:
+    """Return what a database has: relations and their columns, rows, and how the file is kept."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
+        columns = [
+            (name, connection.execute(f"PRAGMA table_info({name})").fetchall())
+            for kind, name, _ in names
+            if kind in ("table", "view")
+        ]
+        kept = [
+            connection.execute(f"PRAGMA {pragma}").fetchone()
+            for pragma in ("page_size", "journal_mode", "encoding", "integrity_check")
+        ]
+    return names, columns, kept, all_rows(path)
 
 
 def test_the_revision_of_the_code_is_the_newest_migration() -> None:

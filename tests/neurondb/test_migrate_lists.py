@@ -17,6 +17,7 @@ from neurondb.errors import DatabaseError
 from neurondb.schema import REVISION, VIEWS
 from tests.support.former_head import former_head
 
+pytestmark = pytest.mark.migrations
 BEFORE = "0030"
 TOKENS = "SELECT neuron_id, list_id, rank, token_id, scaled_cosine FROM top_token_rows"
 EXAMPLES = (

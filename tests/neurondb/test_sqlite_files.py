@@ -14,6 +14,7 @@ from neurondb.errors import DatabaseError
 from neurondb.sql import open_engine, run_sql
 from tests.support.sample_facts import Sample
 
+pytestmark = pytest.mark.migrations
 NAMES = (
     *("run#2.db", "a?b.db", "a%20b.db", "100%.db", "a b.db", "q'uo\"te.db", "é.db", "a\nb.db"),
     *(":memory:", "file:x.db", "file:x?mode=memory", "-x.db", "@x", "x://y", "a&mode=memory"),

@@ -107,6 +107,7 @@ def test_processes_killed_time_and_again_are_one_line_and_the_others_end(
     assert not any(map(is_running, pids))
 
 
+@pytest.mark.slow
 def test_what_a_computation_keeps_stays_for_the_next_run_of_it(executor: ProcessExecutor) -> None:
     compute = CountCalls()
     runs = [list(executor.run(compute, range(4), Heard().listener)) for _ in range(2)]

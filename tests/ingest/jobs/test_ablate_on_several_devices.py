@@ -84,6 +84,7 @@ def kill_worker(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return started
 
 
+@pytest.mark.slow
 def test_runs_are_those_of_one_device_with_a_worker_killed_in_the_middle(
     file: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

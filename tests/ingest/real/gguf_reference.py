@@ -8,12 +8,13 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gguf
 import numpy as np
+import pytest
 import torch
 import transformers
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from tests.support.activations_reference import Trace
 from tests.support.arrays import Array
 
 SIGNED = ("hook_post", "hook_pre_linear")
+_PlainReader = gguf.GGUFReader  # `gguf` has another while transformers reads
 
 
 class Vectors(NamedTuple):
@@ -69,7 +71,7 @@ class GgufReference:
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:
-        return {tensor.name: tensor for tensor in gguf.GGUFReader(self.file).tensors}
+        return {tensor.name: tensor for tensor in _read_once(self.file).tensors}
 
     def tensor(self, name: str) -> Array:
         """Return a tensor's values, rows first."""
@@ -110,7 +112,8 @@ class GgufReference:
     def tokenizer(self) -> Any:
         """The file's tokenizer, as transformers reads it."""
         load: Any = transformers.AutoTokenizer.from_pretrained
-        return load(str(self.file.parent), gguf_file=self.file.name)
+        with _reading_once():
+            return load(str(self.file.parent), gguf_file=self.file.name)
 
     def ids(self, text: str, max_len: int = 1024) -> list[int]:
         """Return a text's tokens with BOS first, whether or not the tokenizer puts it there."""
@@ -122,7 +125,8 @@ class GgufReference:
         """The model in float32."""
         load: Any = transformers.AutoModelForCausalLM.from_pretrained
         options = {"dtype": torch.float32, "attn_implementation": "eager"}
-        return load(str(self.file.parent), gguf_file=self.file.name, **options).eval()
+        with _reading_once():
+            return load(str(self.file.parent), gguf_file=self.file.name, **options).eval()
 
     def mlp(self, layer: int) -> Any:
         """Return the module of one layer's MLP."""
@@ -219,6 +223,20 @@ class GgufReference:
             yield
         finally:
             handle.remove()
+
+
+@cache
+def _read_once(file: Path) -> gguf.GGUFReader:
+    """Return what gguf reads of a file: of a large vocabulary that takes it ten seconds."""
+    return _PlainReader(file)
+
+
+@contextmanager
+def _reading_once() -> Iterator[None]:
+    """Have transformers, which reads a file anew for each of its parts, share one reading."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "GGUFReader", lambda file: _read_once(Path(file)))
+        yield
 
 
 def _joined(runs: Sequence[dict[int, Trace]]) -> dict[int, Trace]:

@@ -67,6 +67,7 @@ def rows_of(engine: Engine, name: str) -> dict[str, list[tuple[Any, ...]]]:
         return found
 
 
+@pytest.mark.slow
 def test_workers_store_their_layers_and_one_that_is_killed_leaves_nothing(
     request_: IngestRequest,
     postgres: str,

@@ -95,6 +95,7 @@ def interrupted(request: IngestRequest, n: int) -> None:
             run(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_shards", "orders"),
     [

@@ -301,6 +301,22 @@ def test_ctrl_c_is_one_line(model: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("neurondb: ")
 
 
+def test_weights_and_vocabulary_wait_for_no_library_of_forward_passes(model: Path) -> None:
+    script = (
+        "import sys\nfrom neurondb.cli import main\nmain()\n"
+        "print({'transformers', 'accelerate', 'sympy', 'scipy.stats'} & set(sys.modules))"
+    )
+    arguments = ["ingest", str(model), "--stages", "weights,vocab", "--db", "n.db"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=model.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "set()"
+
+
 def test_help_answers_without_torch(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom neurondb.cli import cli\n"

@@ -14,6 +14,7 @@ from neurondb.errors import DatabaseError
 from neurondb.paths import find_folder
 from tests.support.former_head import former_head
 
+pytestmark = pytest.mark.migrations
 NOW, LATER = schema.REVISION, "8888"
 NEXT = f"""
 from alembic import op

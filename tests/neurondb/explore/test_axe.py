@@ -10,6 +10,7 @@ from tests.neurondb.explore.varied_site import DATASETTES, PAGES
 from tests.support.browser import PHONE, WIDE, charts_drawn, chromium
 
 chromium()
+pytestmark = pytest.mark.slow
 SCRIPT = axe.script()
 SIZES = {"wide": WIDE, "phone": PHONE}
 ADDRESSES = PAGES | {name: address.format("varied") for name, address in DATASETTES.items()}
