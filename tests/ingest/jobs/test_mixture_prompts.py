@@ -29,6 +29,7 @@ from neurondb.explore.pages.live.pieces import colour_by_neuron
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import open_readonly
 from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
+from neurondb.terminal.console import THEME
 from neurondb.terminal.text_activations import (
     ACTIVATION_COLUMNS,
     draw_activations_page,
@@ -265,7 +266,7 @@ def test_pages_say_where_no_token_is_routed() -> None:
 
 
 def draw(page: ActivationsPage) -> str:
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=100, record=True, file=io.StringIO(), theme=THEME)
     console.print(draw_activations_page(page, 100, marks=True))
     return console.export_text()
 
