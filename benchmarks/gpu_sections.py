@@ -42,6 +42,7 @@ from neurondb.schema.codes import SIDES
 Figures = dict[str, Any]
 
 TINY: Final = Shape(64, 128, 2, 512, 4, 2)
+JOBS: Final = "tests/ingest/jobs/test_on_cards.py"
 LONGEST: Final = 512
 CORPUS: Final = 20_000_000
 """Tokens that a pass is extrapolated to."""
@@ -54,6 +55,14 @@ class Asked(NamedTuple):
 
     device: torch.device
     tiny: bool
+    path: Path | None = None
+    """The file of the figures; None keeps them nowhere."""
+
+    def keep(self, figures: Figures) -> Figures:
+        """Write the figures that there are so far: what fails later takes none of them along."""
+        if self.path is not None:
+            self.path.write_text(json.dumps(figures), encoding="utf-8")
+        return figures
 
     def shape(self, name: str) -> Shape:
         """Return a published shape, or the tiny one."""
@@ -70,7 +79,8 @@ def run_tests(asked: Asked) -> Figures:
     if asked.device.type != "cuda":
         return {"skipped": True}
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run([*command, "tests"], capture_output=True, text=True)
+    # Jobs first: the others compile for minutes.
+    done = subprocess.run([*command, JOBS, "tests"], stdout=subprocess.PIPE, text=True)
     last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
     figures: Figures = {"pytest -m gpu": last.strip("= ")}
     if done.returncode:
@@ -89,6 +99,7 @@ def compare_reductions(asked: Asked) -> Figures:
         started = time.perf_counter()
         gap = _compare(asked.kernels, kind, found, batch, sign)
         name = "gated" if kind.gated else "ungated"
+        asked.keep(figures)
         figures |= {f"{name}: {what}": value for what, value in gap.items()}
         figures[f"{name}: seconds, compiling included"] = time.perf_counter() - started
         if any(value for what, value in gap.items() if what.startswith("differing")) or any(
@@ -204,7 +215,16 @@ def measure_activations(asked: Asked, name: str, n_batches: int) -> Figures:
     compiling = time.perf_counter() - started
     del warm
     floor, floor_late = subject.time_pass(bare)
-    read_peak_gib(asked.device)
+    n_tokens = sum(batch.n_tokens for batch in subject.batches)
+    figures: Figures = {
+        "layers × neurons": f"{shape.n_layers} × {shape.d_mlp}",
+        "tokens": n_tokens,
+        "model made on the device, s": made,
+        "first two batches, compiling included, s": compiling,
+        "bare forward pass, tokens/s": n_tokens / floor,
+        "peak memory of the bare pass, GiB": read_peak_gib(asked.device),
+    }
+    asked.keep(figures)
     summariser = subject.summariser(asked.kernels)
     took, late = subject.time_pass(
         lambda batch: summariser.run(subject.forward, batch),
@@ -212,12 +232,7 @@ def measure_activations(asked: Asked, name: str, n_batches: int) -> Figures:
     )
     again, _ = subject.time_pass(bare)
     floor = min(floor, again)
-    n_tokens = sum(batch.n_tokens for batch in subject.batches)
-    return {
-        "layers × neurons": f"{shape.n_layers} × {shape.d_mlp}",
-        "tokens": n_tokens,
-        "model made on the device, s": made,
-        "first two batches, compiling included, s": compiling,
+    return figures | {
         "bare forward pass, tokens/s": n_tokens / floor,
         "activation pass, tokens/s": n_tokens / took,
         "activation pass × bare": took / floor,
@@ -241,15 +256,19 @@ def measure_vocabulary(asked: Asked, name: str, repeats: int = 3) -> Figures:
         "stage": lambda: subject.project(block),
     }
     read_peak_gib(asked.device)
+    figures: Figures = {
+        "tokens × d_model, neurons": f"{shape.d_vocab} × {shape.d_model}, {shape.d_mlp}",
+        "scores by": subject.precision.value,
+        "beginning, s": ready,
+    }
     least: dict[str, float] = {}
     for repeat in range(repeats + 1):
         for way, work in ways.items():
             took, _ = subject.seconds(work)
             if repeat:  # the first warms up
                 least[way] = min(took, least.get(way, took))
-    return {
-        "tokens × d_model, neurons": f"{shape.d_vocab} × {shape.d_model}, {shape.d_mlp}",
-        "beginning, s": ready,
+                asked.keep(figures | {f"{name} of a layer, s": s for name, s in least.items()})
+    return figures | {
         "products of a layer, s": least["products"],
         "projections of a layer, s": least["stage"],
         "projections × products": least["stage"] / least["products"],
@@ -284,13 +303,13 @@ def measure_lm_head(asked: Asked) -> Figures:
 
 
 MEASURES: Final[dict[str, Callable[[Asked], Figures]]] = {
+    "vocabulary-8b": lambda asked: measure_vocabulary(asked, "llama-3.1-8b"),
+    "activations-8b": lambda asked: measure_activations(asked, "llama-3.1-8b", 12),
+    "lm-head-8b": measure_lm_head,
     "reduction": compare_reductions,
     "waits": count_waits,
     "activations-1b": lambda asked: measure_activations(asked, "llama-3.2-1b", 32),
-    "activations-8b": lambda asked: measure_activations(asked, "llama-3.1-8b", 12),
     "vocabulary-1b": lambda asked: measure_vocabulary(asked, "llama-3.2-1b"),
-    "vocabulary-8b": lambda asked: measure_vocabulary(asked, "llama-3.1-8b"),
-    "lm-head-8b": measure_lm_head,
     "tests": run_tests,
 }
 
@@ -306,8 +325,8 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
-    figures = MEASURES[options.section](Asked(torch.device(options.device), options.tiny))
-    options.figures.write_text(json.dumps(figures), encoding="utf-8")
+    asked = Asked(torch.device(options.device), options.tiny, options.figures)
+    asked.keep(MEASURES[options.section](asked))
     return 0
 
 

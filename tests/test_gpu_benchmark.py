@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, vocabulary
 from benchmarks.gpu_sections import MEASURES, Asked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +23,27 @@ def test_a_section_measures(name: str) -> None:
     assert "problem" not in figures
     assert (figures == {"skipped": True}) == (name in ON_CARD)
     assert json.loads(json.dumps(figures)) == figures
+
+
+def test_what_a_section_measured_before_it_failed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls = tmp_path / "figures.json", iter(range(9))
+    project = vocabulary.Subject.project
+
+    def fail_later(subject: vocabulary.Subject, block: vocabulary.Block) -> object:
+        if next(calls):
+            raise torch.cuda.OutOfMemoryError("no room")
+        return project(subject, block)
+
+    monkeypatch.setattr(vocabulary.Subject, "project", fail_later)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        MEASURES["vocabulary-8b"](Asked(torch.device("cpu"), tiny=True, path=path))
+    assert "products of a layer, s" in json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_all_sections_but_the_tests_have_room_together() -> None:
+    assert sum(limit for name, limit in gpu.SECTIONS.items() if name != "tests") <= 9.5 * 60
 
 
 def test_sections_have_limits_and_titles() -> None:

@@ -56,7 +56,8 @@ def make_worker(
 
     there, done = torch.device(device), 0
     prepare_device(there)
-    if there.type == "cuda":  # else every worker takes some memory of the first card too
+    # Else every worker takes some memory of the first card too. Ray shows a task one card alone.
+    if there.type == "cuda" and there.index is not None:
         torch.cuda.set_device(there)
 
     def advance(n: int, detail: str = "") -> None:

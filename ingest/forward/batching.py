@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -69,9 +70,24 @@ BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 32_768}
 """Tokens of a batch, padding included, by kind of device."""
 
 
+SMALL_CARD: Final = 40 * 2**30
+"""Bytes of memory below which a card's batches have a quarter of the tokens: 24 GB then hold an 8B
+model in bfloat16, its sums and a batch."""
+
+
 def batch_tokens(device: torch.device) -> int:
     """Return how many tokens a batch may have on a device, padding included."""
-    return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+    n_tokens = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+    # Ray's driver may have no card of the kind that its workers have.
+    if device.type == "cuda" and torch.cuda.is_available() and _measure_card(device) < SMALL_CARD:
+        return n_tokens // 4
+    return n_tokens
+
+
+@cache
+def _measure_card(device: torch.device) -> int:
+    """Return the bytes of a card's memory, whatever is free of it: batches are always the same."""
+    return int(torch.cuda.mem_get_info(device)[1])
 
 
 def pack_texts(

@@ -117,8 +117,9 @@ class Cards(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def arrive(self) -> None:
         """Let everything that is under way to the processor arrive."""
         under_way, self._under_way = self._under_way, []
-        for room, values in under_way:
-            room.copy_(values)
+        with torch.inference_mode():  # whoever waits may not be in it any more
+            for room, values in under_way:
+                room.copy_(values)
 
     def take_waits(self) -> list[str]:
         """Return the waits since the last time."""

@@ -112,6 +112,11 @@ def _register_guard() -> None:
         ctypes.CDLL(str(library)).register_guard()
 
 
+def _set_device(device: torch.device) -> None:
+    if device.index is None:
+        raise ValueError(f"Expected a torch.device with a specified index, but got: {device}")
+
+
 def _load_there(
     path: Path, device: torch.device, dtype: torch.dtype, device_map: str | None = None
 ) -> Any:
@@ -133,7 +138,7 @@ def pretend_cards(n: int = 1, free_bytes: int = 64 * 2**30) -> Iterator[Cards]:
         "is_available": lambda: True,
         "device_count": lambda: n,
         "current_device": lambda: 0,
-        "set_device": lambda device: None,
+        "set_device": _set_device,
         "synchronize": lambda *a: cards.arrive(),
         "current_stream": lambda *a: None,
         "mem_get_info": lambda *a: (free_bytes, 2 * free_bytes),

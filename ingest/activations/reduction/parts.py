@@ -17,9 +17,9 @@ from ingest.activations.reduction.quantities import Activation, NeuronKind
 from ingest.activations.reduction.totals import BatchSums
 from ingest.forward import MLPActivations
 
-VALUES_AT_ONCE: Final = {"cpu": 2**16, "cuda": 2**26}
+VALUES_AT_ONCE: Final = {"cpu": 2**16, "cuda": 2**25}
 """How many values of each of gate, in and post a part has, by kind of device: a quarter of a
-megabyte on processors; on GPUs as many as take 4 GB with all that is made of them."""
+megabyte on processors; on GPUs as many as take 2 GB with all that is made of them."""
 
 
 def reduce_batch_in_parts(

@@ -1,10 +1,11 @@
 """Batches hold every text once, in an order that follows from the texts alone."""
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
-from ingest.forward import make_batches
+from ingest.forward import batch_tokens, batching, make_batches
 
 CPU = torch.device("cpu")
 
@@ -47,3 +48,22 @@ def test_a_text_longer_than_a_batch_is_one_of_its_own() -> None:
     sizes = [list(batch.token_ids.shape) for batch in make_batches(random_texts(2, 30, 3), CPU, 10)]
     assert sizes == [[1, 30], [2, 3]]
     assert list(make_batches([], CPU, 10)) == []
+
+
+@pytest.mark.parametrize(("gib", "n_tokens"), [(24, 8192), (80, 32_768), (141, 32_768)])
+def test_batches_are_of_a_cards_memory(
+    gib: int, n_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, gib * 2**30))
+    batching._measure_card.cache_clear()
+    try:
+        assert batch_tokens(torch.device("cuda", 0)) == n_tokens
+    finally:
+        batching._measure_card.cache_clear()
+
+
+def test_a_machine_without_cards_plans_for_large_ones() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there are cards")
+    assert batch_tokens(torch.device("cuda")) == 32_768

@@ -64,6 +64,8 @@ def ingest(name: str, database: Path, device: str, family: str = "llama") -> Non
         name=name,
         database=str(database),
         dataset=str(text_file(TEXT)),
+        stages=("weights", "vocab", "activations", "peaks", "traces"),
+        token_stats=10,
         device=device,
         dtype="float32",
     )
