@@ -133,9 +133,10 @@ def measure(directory: Path, options: argparse.Namespace) -> None:
 def measure_memory(directory: Path) -> None:
     """Print the peak memory of the weights stage, and its seconds, whole and in parts."""
     idle, _ = run_apart(directory, None)
-    for name, elements in (("whole", 2**62), ("parts", weights_stage.PART_ELEMENTS)):
+    ways = {"whole": 2**62, "parts, as in `ingest`": weights_stage.PART_ELEMENTS, "one expert": 1}
+    for name, elements in ways.items():
         peak, seconds = run_apart(directory, elements)
-        print(f"{name:8}{peak - idle:9.0f} MiB{seconds:9.2f} s of the processor")
+        print(f"{name:24}{peak - idle:9.0f} MiB{seconds:9.2f} s of the processor", flush=True)
 
 
 def run_apart(directory: Path, elements: int | None) -> tuple[float, float]:

@@ -29,8 +29,8 @@ from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
 from neurondb.writing.weights import write_classes, write_weights
 
-PART_ELEMENTS: Final = 2**26
-"""Numbers of the vectors of experts in memory together, 256 MiB in float32; or of one expert."""
+PART_ELEMENTS: Final = 2**24
+"""Numbers of the vectors of experts that are read together, 64 MiB in float32; or of one expert."""
 
 
 @dataclass(frozen=True)
