@@ -141,7 +141,7 @@ def test_an_activation_that_differs_is_found(
 
 
 def test_the_model_is_run_only_when_asked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(ingest.jobs.verify, "Forward")
+    monkeypatch.delattr(ingest.jobs.verify, "compare_activations")
     assert ask("verify", database, "tiny").exit_code == 0
 
 
