@@ -71,7 +71,7 @@ class GgufReference:
 
     @cached_property
     def _tensors(self) -> dict[str, Any]:
-        return {tensor.name: tensor for tensor in _read_once(self.file).tensors}
+        return {tensor.name: tensor for tensor in read_gguf_once(self.file).tensors}
 
     def tensor(self, name: str) -> Array:
         """Return a tensor's values, rows first."""
@@ -226,8 +226,11 @@ class GgufReference:
 
 
 @cache
-def _read_once(file: Path) -> gguf.GGUFReader:
-    """Return what gguf reads of a file: of a large vocabulary that takes it ten seconds."""
+def read_gguf_once(file: Path) -> gguf.GGUFReader:
+    """Return what gguf reads of a file: of a large vocabulary ten seconds, and gigabytes of memory.
+
+    Forgotten when a module of tests ends.
+    """
     return _PlainReader(file)
 
 
@@ -235,7 +238,7 @@ def _read_once(file: Path) -> gguf.GGUFReader:
 def _reading_once() -> Iterator[None]:
     """Have transformers, which reads a file anew for each of its parts, share one reading."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gguf, "GGUFReader", lambda file: _read_once(Path(file)))
+        patch.setattr(gguf, "GGUFReader", lambda file: read_gguf_once(Path(file)))
         yield
 
 
