@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from ingest.executors.child import make_worker
-from tests.support.pretend_card import has_compiler, pretend_cards
+from tests.support.pretend_card import pretend_cards
 
 
-@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
 @pytest.mark.parametrize("name", ["cuda:1", "cuda", "cpu"])
 def test_a_worker_is_made_for_each_kind_of_name(name: str) -> None:
     told: list[tuple[int, str]] = []

@@ -35,10 +35,9 @@ from neurondb.contracts.universality import UniversalityRequest
 from neurondb.interventions import Condition, Treatment
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import TEXTS, Silent, fresh, random_model, text_file
-from tests.support.pretend_card import has_compiler, pretend_cards
+from tests.support.pretend_card import pretend_cards
 
 ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-pretended = pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
 
 CPU, CARD = "cpu", "cuda"
 PROMPT = "Once upon a time there was a little"
@@ -237,7 +236,6 @@ JOBS: Final[dict[str, Ask]] = {
 }
 
 
-@pretended
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_runs_in_the_precision_that_checkpoints_for_cards_have(
     name: str, tmp_path: Path
@@ -248,13 +246,11 @@ def test_a_job_runs_in_the_precision_that_checkpoints_for_cards_have(
     assert cards.launches.total() > 0
 
 
-@pretended
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_does_on_a_card_what_it_does_on_a_processor(name: str, tmp_path: Path) -> None:
     compare_job(name, tmp_path, pretend_cards())
 
 
-@pretended
 def test_every_stage_stores_on_a_card_what_it_does_on_a_processor(tmp_path: Path) -> None:
     compare_stages(tmp_path, pretend_cards())
 

@@ -9,9 +9,7 @@ from ingest.vocabulary import Precision, Projector, normalise_rows, products
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS
-from tests.support.pretend_card import CARD, Cards, has_compiler, pretend_cards
-
-pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
+from tests.support.pretend_card import CARD, Cards, pretend_cards
 
 V, D, N, K = 20_000, 64, 24, 16
 WAITS_A_TILE = 6
