@@ -14,8 +14,9 @@ from typing import Any, Final, NoReturn
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
+
+from tests.support.device_tensors import ASK_FOR_VALUES, DeviceTensor, WaitNotes
 
 CARD: Final = torch.device("cuda", 0)
 CPU: Final = torch.device("cpu")
@@ -26,22 +27,7 @@ BY_INDEX: Final = frozenset(
     {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_, _aten._unsafe_index}
 )
 """Operations whose indices may lie on the processor."""
-WAITING: Final = frozenset(
-    {
-        _aten._local_scalar_dense,
-        _aten.is_nonzero,
-        _aten.equal,
-        _aten.nonzero,
-        _aten.masked_select,
-        _aten.bincount,
-        _aten.unique_consecutive,
-        _aten._unique2,
-        _aten.unique_dim,
-        _aten.repeat_interleave,
-        _aten._linalg_eigh,
-        _aten._linalg_svd,
-    }
-)
+WAITING: Final = ASK_FOR_VALUES | {_aten._linalg_eigh, _aten._linalg_svd}
 """Operations that wait for a card."""
 PRODUCTS: Final = frozenset(
     {_aten.mm, _aten.bmm, _aten.addmm, _aten.addmm_, _aten.baddbmm, _aten.baddbmm_, _aten.addmv}
@@ -56,33 +42,8 @@ NOT_OF_16_BITS: Final = frozenset(
 SDPA_MATH: Final = 0
 
 
-class CardTensor(Tensor):
+class CardTensor(DeviceTensor):
     """A tensor of a pretended card."""
-
-    content: Tensor
-
-    @staticmethod
-    def __new__(cls, values: Tensor, device: torch.device) -> CardTensor:
-        made: CardTensor = Tensor._make_wrapper_subclass(
-            cls,
-            values.shape,
-            strides=values.stride(),
-            storage_offset=values.storage_offset(),
-            dtype=values.dtype,
-            device=device,
-        )
-        made.content = values
-        return made
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        raise AssertionError(f"{func} of a card's tensor while no cards are pretended")
 
     def numpy(self, *_: Any, **__: Any) -> NoReturn:
         """Raise what CUDA's tensors raise."""
@@ -100,17 +61,15 @@ class CardTensor(Tensor):
         raise AssertionError("the memory of a card's tensor was asked for")
 
 
-class Cards(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Cards(WaitNotes):  # type: ignore[no-untyped-call]
     """While open, computes what is asked of cards.
 
     Attributes:
-        waits: what the processor waited for a card for, in order.
         launches: how often each operation was queued.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.waits: list[str] = []
+        super().__init__()
         self.launches: Counter[str] = Counter()
         self._under_way: list[tuple[Tensor, Tensor]] = []
 
@@ -120,11 +79,6 @@ class Cards(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with torch.inference_mode():  # whoever waits may not be in it any more
             for room, values in under_way:
                 room.copy_(values)
-
-    def take_waits(self) -> list[str]:
-        """Return the waits since the last time."""
-        waits, self.waits = self.waits, []
-        return waits
 
     def __torch_dispatch__(
         self,

@@ -12,66 +12,23 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
+
+from tests.support.device_tensors import ASK_FOR_VALUES, DeviceTensor, WaitNotes
 
 WATCHED: Final = torch.device("meta")
 
 _aten = torch.ops.aten
-ASK_FOR_VALUES: Final = frozenset(
-    {
-        _aten._local_scalar_dense,
-        _aten.is_nonzero,
-        _aten.equal,
-        _aten.nonzero,
-        _aten.masked_select,
-        _aten.bincount,
-        _aten.unique_consecutive,
-        _aten._unique2,
-        _aten.unique_dim,
-        _aten.repeat_interleave,
-    }
-)
-"""Operations that wait for a GPU."""
 BY_MASK: Final = frozenset({_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_})
 """Operations that wait for a GPU if an index is a mask."""
 
 
-class WatchedTensor(Tensor):
+class WatchedTensor(DeviceTensor):
     """A tensor of the watched device."""
 
-    content: Tensor
 
-    @staticmethod
-    def __new__(cls, values: Tensor) -> WatchedTensor:
-        made: WatchedTensor = Tensor._make_wrapper_subclass(
-            cls,
-            values.shape,
-            strides=values.stride(),
-            storage_offset=values.storage_offset(),
-            dtype=values.dtype,
-            device=WATCHED,
-        )
-        made.content = values
-        return made
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        raise AssertionError(f"{func} outside of a WatchedDevice")
-
-
-class WatchedDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class WatchedDevice(WaitNotes):  # type: ignore[no-untyped-call]
     """While open, computes what is asked of the device `WATCHED`; notes each wait in `waits`."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.waits: list[str] = []
 
     def __torch_dispatch__(
         self,
@@ -103,11 +60,6 @@ class WatchedDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*plain_args, **plain_kwargs)
         return tree_map(_wrap, result) if is_watched else result
 
-    def take_waits(self) -> list[str]:
-        """Return the waits since the last time."""
-        waits, self.waits = self.waits, []
-        return waits
-
 
 def _has_mask(indices: Sequence[Tensor | None]) -> bool:
     return any(index is not None and index.dtype == torch.bool for index in indices)
@@ -118,4 +70,4 @@ def _wrap(value: Any) -> Any:
         return value
     # A wrapper made in inference mode could be no view of one that was not.
     with torch.inference_mode(mode=False):
-        return WatchedTensor(value)
+        return WatchedTensor(value, WATCHED)
