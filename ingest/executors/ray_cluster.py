@@ -21,11 +21,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ingest.executors.processes import THREADS
 from ingest.executors.protocol import MAX_RETRIES, Computation, Listener, ShardCounts
-from ingest.executors.ray_joining import CONNECT_SECONDS, join_cluster
-from ingest.executors.ray_task import Outcome, Reports, Task, compute_shard
+from ingest.executors.ray_joining import join_cluster
+from ingest.executors.ray_task import TELLING_SECONDS, Outcome, Reports, Task, compute_shard
 from ingest.forward.devices import pick_device
 from neurondb import __version__
-from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError, NeuronDBError
 
 POLL_SECONDS: Final = 0.5
@@ -89,30 +88,28 @@ class RayExecutor:
         """
         if not shards:
             return
-        reports = self._start_reports()
-        pending = dict(self._submit(compute, shards, reports))
-        counts, told = ShardCounts(listener), set[str]()
+        run, reports = uuid.uuid4().bytes, self._start_reports()
+        pending = dict(self._submit(run, compute, shards, reports))
+        news = _News(reports, run, listener)
         try:
             while pending:
                 ready, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
-                _pass_on(reports, counts, listener.progress)
+                news.pass_on()
                 for task in ready:
                     place, outcome = pending.pop(task), _take_outcome(task)
-                    counts.report(place, outcome.done, "")
-                    for line in outcome.notes:
-                        if line not in told:  # each worker would say it
-                            told.add(line)
-                            listener.progress.note(line)
+                    news.pass_on_outcome(place, outcome)
                     if isinstance(outcome.content, NeuronDBError):
                         raise outcome.content
                     yield place, outcome.content
         finally:
+            with suppress(Exception):  # the cluster may be gone
+                reports.end.remote(run)
             for task in pending:
-                with suppress(Exception):  # the cluster may be gone
+                with suppress(Exception):
                     ray.cancel(task, force=True)
 
     def _submit(
-        self, compute: Computation, shards: Sequence[Any], reports: Any
+        self, run: bytes, compute: Computation, shards: Sequence[Any], reports: Any
     ) -> Iterator[tuple[Any, int]]:
         task: Any = ray.remote(compute_shard).options(
             **self._needs, max_retries=MAX_RETRIES, name=f"neurondb {type(compute).__name__}"
@@ -121,8 +118,6 @@ class RayExecutor:
             pickled = pickle.dumps(compute, protocol=5)
             self._sent = compute, uuid.uuid4().bytes, ray.put(pickled)
         _, key, computation = self._sent
-        run = uuid.uuid4().bytes
-        reports.expect.remote(run)
         for place, shard in enumerate(shards):
             asked = pickle.dumps(Task(run, place, shard, key, self._kind), protocol=5)
             yield task.remote(__version__, asked, computation, reports), place
@@ -151,15 +146,34 @@ def _count_processors() -> int:
     return int(threads) if threads.isdecimal() and int(threads) else sys.maxsize
 
 
-def _pass_on(reports: Any, counts: ShardCounts, progress: Progress) -> None:
-    try:
-        told = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
-    except ray.exceptions.RayError:  # progress is worth no failure
-        return
-    for shard, (n, detail) in told.done.items():
-        counts.report(shard, n, detail)
-    for _ in range(told.n_begun_again):
-        progress.note("a Ray worker has died; another one begins its shard again")
+class _News:
+    """What the workers of one `run` tell, passed on: every unit, note and death once."""
+
+    def __init__(self, reports: Any, run: bytes, listener: Listener) -> None:
+        self._reports, self._run = reports, run
+        self._counts, self._progress = ShardCounts(listener), listener.progress
+        self._told = set[str]()
+        self._n_begun_again = 0
+
+    def pass_on(self) -> None:
+        """Ask what was told since the last time, and pass it on."""
+        try:
+            told = ray.get(self._reports.take.remote(self._run), timeout=TELLING_SECONDS)
+        except ray.exceptions.RayError:  # progress is worth no failure
+            return
+        for place, (n, detail) in told.done.items():
+            self._counts.report(place, n, detail)
+        for _ in range(self._n_begun_again, told.n_begun_again):
+            self._progress.note("a Ray worker has died; another one begins its shard again")
+        self._n_begun_again = max(self._n_begun_again, told.n_begun_again)
+
+    def pass_on_outcome(self, place: int, outcome: Outcome) -> None:
+        """Pass on how far a shard came, and its notes, which each worker would say."""
+        self._counts.report(place, outcome.done, "")
+        for line in outcome.notes:
+            if line not in self._told:
+                self._told.add(line)
+                self._progress.note(line)
 
 
 def _take_outcome(task: Any) -> Outcome:

@@ -16,18 +16,21 @@ from ingest.executors.protocol import Computation
 from neurondb import __version__
 from neurondb.errors import IngestError
 
-TELLING_SECONDS: Final = 10.0
-"""How long a worker waits for the actor that hears that it begins."""
+TELLING_SECONDS: Final = 60.0
+"""How long a worker waits for the actor that hears that it begins, whose process may be starting
+on a busy machine, and how long whoever started them waits for its answer."""
 _computations: dict[bytes, Computation] = {}
 """The computation that this worker has at hand: that of its last task, with what it keeps."""
 
 
 class Told(NamedTuple):
-    """What an actor was told of one `run` since it was asked last.
+    """What an actor was told of one `run`.
 
     Attributes:
-        done: Units done of each shard, by its place, and the newest detail.
-        n_begun_again: How many shards were begun once more, their workers having died.
+        done: Units done of each shard, by its place, and the newest detail, since it was asked
+            last.
+        n_begun_again: How often a shard was begun once more, its worker having died; since the
+            run began, so that an answer which is lost loses nothing.
     """
 
     done: dict[int, tuple[int, str]]
@@ -35,35 +38,37 @@ class Told(NamedTuple):
 
 
 class Reports:
-    """An actor that keeps how far the workers of a `run` are, until whoever started them asks."""
+    """An actor that keeps how far the workers of each `run` are, until the run ends.
+
+    What workers and whoever started them say arrives in no order between them: a run is known from
+    the first word about it, whoever has that.
+    """
 
     def __init__(self) -> None:
-        self._run = b""
-        self._done: dict[int, tuple[int, str]] = {}
-        self._begun: set[int] = set()
-        self._n_begun_again = 0
-
-    def expect(self, run: bytes) -> None:
-        """Forget all but what will be told of this run: tasks of another may linger."""
-        self._run = run
-        self._done, self._begun, self._n_begun_again = {}, set(), 0
+        self._done: dict[bytes, dict[int, tuple[int, str]]] = {}
+        self._begun: dict[bytes, list[int]] = {}
+        self._ended: set[bytes] = set()
 
     def begin(self, run: bytes, shard: int) -> None:
         """Take note that a worker begins a shard."""
-        if run == self._run:
-            self._n_begun_again += shard in self._begun
-            self._begun.add(shard)
+        if run not in self._ended:
+            self._begun.setdefault(run, []).append(shard)
 
     def report(self, run: bytes, shard: int, done: int, detail: str) -> None:
         """Keep how many units of a shard are done."""
-        if run == self._run:
-            self._done[shard] = (done, detail)
+        if run not in self._ended:
+            self._done.setdefault(run, {})[shard] = (done, detail)
 
-    def take(self) -> Told:
-        """Return what was told since the last time."""
-        told = Told(self._done, self._n_begun_again)
-        self._done, self._n_begun_again = {}, 0
-        return told
+    def take(self, run: bytes) -> Told:
+        """Return what was told of a run."""
+        begun = self._begun.get(run, [])
+        return Told(self._done.pop(run, {}), len(begun) - len(set(begun)))
+
+    def end(self, run: bytes) -> None:
+        """Forget a run; a task of it that lingers is no longer listened to."""
+        self._ended.add(run)
+        self._done.pop(run, None)
+        self._begun.pop(run, None)
 
 
 @dataclass(frozen=True)

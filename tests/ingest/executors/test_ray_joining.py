@@ -92,14 +92,17 @@ def test_an_error_of_ray_itself_is_one_line_too(monkeypatch: pytest.MonkeyPatch)
     assert "\n" not in str(e.value)
 
 
-def test_shards_begun_again_are_counted_of_the_run_that_is_under_way() -> None:
+def test_what_is_told_of_a_run_is_kept_apart_and_counts_from_its_first_word() -> None:
     from ingest.executors.ray_task import Reports
 
     reports = Reports()
-    reports.expect(b"new")
     for run, shard in ((b"new", 0), (b"old", 0), (b"new", 1), (b"new", 0)):
         reports.begin(run, shard)
     reports.report(b"old", 0, 7, "of a run that was given up")
     reports.report(b"new", 1, 2, "")
-    assert reports.take() == ({1: (2, "")}, 1)
-    assert reports.take() == ({}, 0)
+    assert reports.take(b"new") == ({1: (2, "")}, 1)
+    assert reports.take(b"new") == ({}, 1), "an answer may be lost; deaths are told since the start"
+    reports.end(b"old")
+    reports.begin(b"old", 0)
+    reports.report(b"old", 0, 9, "a task that lingers")
+    assert reports.take(b"old") == ({}, 0)
