@@ -21,7 +21,7 @@ from benchmarks.shapes import SHAPES, shape_options, write_checkpoint
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens
 from ingest.forward.runtime import keep_freed_blocks
-from ingest.relations.families.sums import FamilySums, count_bytes
+from ingest.relations.families.sums import FamilySums, LabelledTokens, count_bytes
 
 N_TESTS, SHARE, TEXT = 600, 0.05, 160
 
@@ -58,19 +58,20 @@ def _measure(forward: Forward, batch: Batch, n: int, repeats: int) -> dict[str, 
     gate, in_ = torch.randn(shape, device=device), torch.randn(shape, device=device)
     activations = MLPActivations(gate, in_, torch.nn.functional.silu(gate) * in_)
     counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
-    holds = (torch.rand(counted.numel(), N_TESTS, device=device) < SHARE).double()
+    holds = torch.rand(counted.numel(), N_TESTS, device=device) < SHARE
+    matrix, tests = holds.double(), LabelledTokens.prepare(holds)
     sign = torch.ones(n, device=device)
     sums = FamilySums.empty((N_TESTS, n, shape[1]), gated=True, device=device)
     values = activations.post.flatten(0, 1).double()
 
     def multiply() -> None:
         for part in sums.by_test:
-            part.addmm_(holds.T, values)
+            part.addmm_(matrix.T, values)
 
     tasks: dict[str, Callable[[], object]] = {
         "forward": lambda: forward.run(batch, []),
         "products": multiply,
-        "sums": lambda: sums.add(activations, sign, counted, holds),
+        "sums": lambda: sums.add(activations, sign, counted, tests),
     }
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     read = time.perf_counter if device.type == "cuda" else time.process_time

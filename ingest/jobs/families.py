@@ -36,6 +36,7 @@ from ingest.relations.families.syntax import (
     resolve_tagger,
     tag_tokens,
 )
+from ingest.relations.native import held_sums
 from ingest.stages.forward_share import ForwardShare
 from ingest.text.corpus import list_remarks
 from ingest.text.datasets import fingerprint_texts
@@ -81,6 +82,7 @@ def run(request: FamiliesRequest, progress: Progress) -> FamiliesReport:
     """
     started = time.perf_counter()
     request.settings.check()
+    held_sums.prepare_library()
     request = _resolve_tagger(request, progress)
     with open_for_writing(request.machine.database) as engine:
         plan = _Plan.make(engine, request, progress)

@@ -17,6 +17,7 @@ from ingest.interventions.running_model import (
     open_running_model,
 )
 from ingest.jobs.ablate import open_for_writing
+from ingest.relations import native
 from ingest.relations.heads.directions import find_attention
 from ingest.relations.heads.measuring import HeadMeasurement, measure_heads
 from ingest.relations.heads.places import count_second_halves
@@ -54,6 +55,7 @@ def run(request: HeadsRequest, progress: Progress) -> HeadsResult:
     if request.pairs and request.texts is None:
         raise UsageError(f"{option('pairs')} are measured on texts: give {option('dataset')}")
     started = time.perf_counter()
+    native.prepare_library()
     engine = open_existing(request.machine.database)
     try:
         plan = _prepare(engine, request, progress)

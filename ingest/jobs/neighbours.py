@@ -13,6 +13,7 @@ import torch
 from ingest.checkpoint.reader import Architecture
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.jobs.ablate import open_for_writing
+from ingest.relations import native
 from ingest.relations.neighbours.computing import find_related
 from ingest.relations.neighbours.unit_rows import read_model_rows
 from neurondb.contracts.concept import RunOrigin
@@ -40,6 +41,7 @@ def run(request: NeighboursRequest, progress: Progress) -> NeighboursReport:
     """
     started = time.perf_counter()
     request.check()
+    native.prepare_library()
     with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
             model = find_model(connection, request.model)

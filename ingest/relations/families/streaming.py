@@ -13,7 +13,7 @@ from torch import Tensor
 from ingest.forward import Batch, MLPActivations
 from ingest.relations.families.labelling import Labeller
 from ingest.relations.families.scores import compute_position_information, rank_families
-from ingest.relations.families.sums import FamilySums
+from ingest.relations.families.sums import FamilySums, LabelledTokens
 from neurondb.contracts.families import LayerFamilies
 
 Count = Callable[[Batch], Bool[Tensor, "texts positions"]]
@@ -78,7 +78,7 @@ class FamilyPass:
         self._labeller = labeller
         self._signs = signs
         self._count = count
-        self._labelled: tuple[Batch, Tensor, Tensor, Tensor] | None = None
+        self._labelled: tuple[Batch, Tensor, LabelledTokens, Tensor] | None = None
         device = labeller.kept.device
         self.sums = {layer: FamilySums.empty(shape, gated=gated, device=device) for layer in signs}
 
@@ -92,11 +92,11 @@ class FamilyPass:
         with self._timed():
             if self._labelled is None or self._labelled[0] is not batch:
                 counted = self._count(batch)
-                holds = self._labeller.label(batch, counted).double()
+                tests = LabelledTokens.prepare(self._labeller.label(batch, counted))
                 rows = counted.flatten().nonzero()[:, 0]  # once a batch: a GPU is waited for
-                self._labelled = (batch, counted, holds, rows)
-            _, counted, holds, rows = self._labelled
-            self.sums[layer].add(activations, self._signs[layer], counted, holds, rows)
+                self._labelled = (batch, counted, tests, rows)
+            _, counted, tests, rows = self._labelled
+            self.sums[layer].add(activations, self._signs[layer], counted, tests, rows)
 
     def summarise(self, counts: Counts, least_score: float) -> Iterator[LayerFamilies]:
         """Yield what was found of each layer, whose sums are forgotten then."""

@@ -3,7 +3,8 @@
 By the law of total variance the variance that a test leaves is σ² − β(1 − β)(m₁ − m₀)², with m₁ and
 m₀ the means where the test holds and where it does not. So no squares by test are needed: one sum
 for each neuron and test, which is a matrix product of tests × tokens with tokens × neurons. It is
-computed in float64, where a product with 0 or 1 is exact and sums lose nothing that counts.
+computed in float64, where a product with 0 or 1 is exact and sums lose nothing that counts. On a
+processor the zeros are left out (`ingest.relations.native.held_sums`): a test holds for few tokens.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,11 +24,33 @@ from ingest.activations.reduction.quantities import (
     mask_sign_cases,
 )
 from ingest.forward import MLPActivations
+from ingest.relations.native import held_sums
+from neurondb.schema.codes import SIGN_CASES
 
 TILE_BYTES: Final = 2**25
 """Memory of one case's values of some neurons, in float64: wide products are the fast ones."""
 BLOCK_BYTES: Final = {"cpu": 2**20, "cuda": 2**28}
 """Memory of its part in which cases are told apart: on a processor it should stay in its cache."""
+
+
+class LabelledTokens(NamedTuple):
+    """Which tests hold for the counted tokens of a batch, as sums are computed from it.
+
+    Attributes:
+        matrix: 1 where a test holds for a token, else 0, in float64; for GPUs, and where nothing
+            could be compiled.
+        held: the tokens of each test; elsewhere.
+    """
+
+    matrix: Float[Tensor, "counted tests"] | None
+    held: held_sums.HeldTokens | None
+
+    @classmethod
+    def prepare(cls, holds: Bool[Tensor, "counted tests"]) -> LabelledTokens:
+        """Return what sums on the same device need."""
+        if holds.device.type == "cpu" and held_sums.is_available():
+            return cls(None, held_sums.HeldTokens.find(holds))
+        return cls(holds.double(), None)
 
 
 @dataclass
@@ -76,7 +99,7 @@ class FamilySums:
         activations: MLPActivations,
         sign: Float[Tensor, " neurons"],
         counted: Bool[Tensor, "texts positions"],
-        holds: Float[Tensor, "counted tests"],
+        tests: LabelledTokens,
         rows: Int[Tensor, " counted"] | None = None,
     ) -> None:
         """Add a batch.
@@ -87,20 +110,26 @@ class FamilySums:
             activations: of the layer, in the model's own sign.
             sign: the neurons' canonical signs.
             counted: which positions count.
-            holds: 1 where a test holds for a counted token, else 0, in float64.
+            tests: which tests hold for the counted tokens.
             rows: where `counted` holds, texts one after another; None finds them, for which the
                 processor waits for a GPU.
         """
+        rows = counted.flatten().nonzero()[:, 0] if rows is None else rows
+        if tests.held is not None:
+            sums = held_sums.SumsByTest(self.by_test, self.total, self.square, self.fires)
+            cases = [_list_signs(case) for case in self.kind.cases]
+            held_sums.add_held(sums, activations, sign, cases, rows, tests.held)
+            return
         pre = activations.in_ if activations.gate is None else activations.gate
         n = counted.shape[1]
         self.fires[:n] += ((pre > 0) & counted[:, :, None]).sum(0, dtype=torch.int32)
-        rows = counted.flatten().nonzero()[:, 0] if rows is None else rows
+        assert tests.matrix is not None
         step = max(1, TILE_BYTES // (8 * max(1, len(rows))))
         for first in range(0, pre.shape[2], step):
             columns = slice(first, first + step)
             tile = _select(activations, partial(_choose_columns, columns=columns))
             for case, part in enumerate(self._split_cases(tile, sign[columns], rows, columns)):
-                self.by_test[case][:, columns].addmm_(holds.T, part)
+                self.by_test[case][:, columns].addmm_(tests.matrix.T, part)
 
     def _split_cases(
         self, tile: MLPActivations, sign: Tensor, rows: Tensor, columns: slice
@@ -127,6 +156,15 @@ class FamilySums:
         """Add the sums of other texts."""
         for name in ("by_test", "total", "square", "fires"):
             getattr(self, name).add_(getattr(other, name))
+
+
+def _list_signs(case: int) -> tuple[int, int]:
+    """Return the signs of the gate (of `in`, without one) and of `in` in a sign case."""
+    name = SIGN_CASES[case]
+    in_ = 1 if "in+" in name else -1
+    if "gate" not in name:
+        return in_, 0
+    return 1 if "gate+" in name else -1, in_
 
 
 def _select(activations: MLPActivations, choose: Callable[[Tensor], Tensor]) -> MLPActivations:

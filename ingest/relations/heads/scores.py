@@ -19,11 +19,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ingest.relations import native
+from ingest.relations.strongest import SIGNS, make_lists
+
 STRONG: Final = 4.0
 """Standard deviations from which a neuron counts as one that activates or deactivates a head. Of
 random directions 1 in 31,600 is beyond it on a side."""
 BINS_A_DEVIATION: Final = 4
 """Bins of the distributions, a standard deviation of random directions."""
+CACHED: Final = 1 << 19
+"""Scores of a tile that stays in a processor's cache while it is looked through."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,13 @@ class Bins:
         self.n_neurons = torch.zeros(2 * self.half, dtype=torch.int64, device=device)
         self.n_random = torch.zeros_like(self.n_neurons)
 
-    def count(self, values: Tensor) -> Int[Tensor, " bins"]:
-        """Return how many of the values are in each bin."""
+    def count(
+        self, values: Tensor, scale: Float[Tensor, " columns"] | None = None
+    ) -> Int[Tensor, " bins"]:
+        """Return how many values, each column's multiplied by its scale, are in each bin."""
+        if native.can_read(values.device):
+            return native.count_bins(values, scale, self.width, self.half)
+        values = values if scale is None else values * scale
         places = (values / self.width).floor_().add_(self.half).clamp_(0, 2 * self.half - 1)
         return torch.bincount(places.flatten().int(), minlength=2 * self.half)
 
@@ -157,18 +167,22 @@ class ScoreScan:
         self.heads = heads
         self._units = (heads.direction / heads.deviation[:, None]).float().nan_to_num(nan=0.0)
         self._scale = heads.deviation.float()
-        self._per_neuron, self._tile = per_neuron, tile
+        self._per_neuron = per_neuron
         device, n_all = heads.direction.device, len(heads.direction)
         bound = math.sqrt(heads.direction.shape[1])
         self.standardised = Bins(1 / BINS_A_DEVIATION, bound, device)
         largest = float(heads.deviation.max()) * bound
         self.scores = Bins(heads.pooled_deviation() / BINS_A_DEVIATION, largest, device)
         self.n_strong = {
-            sign: torch.zeros(n_all, dtype=torch.int64, device=device) for sign in (1, -1)
+            sign: torch.zeros(n_all, dtype=torch.int64, device=device) for sign in SIGNS
         }
-        empty = torch.full((n_all, per_head), -torch.inf, device=device)
-        places = torch.zeros(n_all, per_head, dtype=torch.int64, device=device)
-        self.of_heads = {sign: HeadTop(empty.clone(), places.clone()) for sign in (1, -1)}
+        self._of_heads = make_lists(n_all, per_head, device)
+        self.of_heads = {
+            sign: HeadTop(self._of_heads.scores[place], self._of_heads.ids[place])
+            for place, sign in enumerate(SIGNS)
+        }
+        self._is_native = native.can_read(device)
+        self._tile = min(tile, CACHED) if self._is_native else tile
 
     @torch.inference_mode()
     def add_layer(
@@ -182,37 +196,34 @@ class ScoreScan:
         n_later, n_neurons = len(self._units) - first, len(vectors)
         if n_later == 0:
             return {}
-        parts: dict[int, list[LayerTop]] = {1: [], -1: []}
-        done = 0
-        units = normalise(vectors.float())
-        n_lost = units.isnan().any(dim=1).sum() * n_later
+        vectors = vectors.float()
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        units = vectors / lengths.masked_fill(lengths == 0, 1)
         for bins in (self.standardised, self.scores):
-            bins.leave_out(n_lost)
-        for chunk in torch.split(units.nan_to_num(nan=0.0), max(1, self._tile // n_later)):
+            bins.leave_out((lengths == 0).sum() * n_later)
+        of_neurons = make_lists(n_neurons, min(self._per_neuron, n_later), units.device)
+        done = 0
+        for chunk in torch.split(units, max(1, self._tile // n_later)):
             found = chunk @ self._units[first:].T
             self.standardised.n_neurons += self.standardised.count(found)
-            self.scores.n_neurons += self.scores.count(found * self._scale[first:])
-            for sign in (1, -1):
-                self._keep_of_heads(sign, found, first, layer * n_neurons + done)
-                best = (sign * found).topk(min(self._per_neuron, n_later), dim=1)
-                score = best.values.masked_fill(best.values <= 0, -torch.inf)
-                parts[sign].append(LayerTop(score, best.indices + first))
+            self.scores.n_neurons += self.scores.count(found, self._scale[first:])
+            of_neurons.add_rows(found, done, first)
+            self._of_heads.add_columns(found, first, layer * n_neurons + done)
+            self._count_strong(found, first)
             done += len(chunk)
-        return {sign: _join(tops) for sign, tops in parts.items()}
+        return {
+            sign: LayerTop(of_neurons.scores[place], of_neurons.ids[place])
+            for place, sign in enumerate(SIGNS)
+        }
 
-    def _keep_of_heads(self, sign: int, found: Tensor, first: int, offset: int) -> None:
-        signed = sign * found.T
-        self.n_strong[sign][first:] += (signed >= STRONG).sum(dim=1)
-        top = self.of_heads[sign]
-        best = signed.topk(min(top.score.shape[1], signed.shape[1]), dim=1)
-        score = best.values.masked_fill(best.values <= 0, -torch.inf)
-        # Earlier neurons come first, so that equal ones go by their number.
-        scores = torch.cat([top.score[first:], score], dim=1)
-        neurons = torch.cat([top.neuron[first:], best.indices + offset], dim=1)
-        kept = scores.sort(dim=1, descending=True, stable=True)
-        width = top.score.shape[1]
-        top.score[first:] = kept.values[:, :width]
-        top.neuron[first:] = neurons.gather(1, kept.indices[:, :width])
+    def _count_strong(self, found: Tensor, first: int) -> None:
+        counts = (
+            native.count_strong(found, STRONG)
+            if self._is_native
+            else torch.stack([(sign * found >= STRONG).sum(dim=0) for sign in SIGNS])
+        )
+        for sign, of_sign in zip(SIGNS, counts, strict=True):
+            self.n_strong[sign][first:] += of_sign
 
     @torch.inference_mode()
     def add_random(self, directions: Float[Tensor, "directions d_model"]) -> None:
@@ -223,16 +234,11 @@ class ScoreScan:
             for chunk in torch.split(directions, max(1, self._tile // n_heads)):
                 found = chunk.to(self._units.device) @ self._units[of_layer].T
                 self.standardised.n_random += layer * self.standardised.count(found)
-                scores = found * self._scale[of_layer]
-                self.scores.n_random += layer * self.scores.count(scores)
+                self.scores.n_random += layer * self.scores.count(found, self._scale[of_layer])
 
     def score_one(self, vector: Float[Tensor, " d_model"], head: int) -> float:
         """Return the standardised score of one neuron at one head."""
         return float(normalise(vector[None].float())[0] @ self._units[head])
-
-
-def _join(tops: Sequence[LayerTop]) -> LayerTop:
-    return LayerTop(torch.cat([t.score for t in tops]), torch.cat([t.head for t in tops]))
 
 
 def iterate_strongest(scan: ScoreScan) -> Iterator[tuple[int, int, int]]:

@@ -184,7 +184,7 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
             if relation.is_symmetric:
                 is_own = (numbers >= first) & (numbers < first + rows.n_neurons)
                 scores[is_own, numbers[is_own] - first] = 0
-            candidates.add(0, scores.round_(decimals=DECIMALS), first)
+            candidates.add_rows(scores.round_(decimals=DECIMALS), 0, first)
     lists = candidates.join(len(chosen))
     return _sort(lists.scores.cpu().numpy(), lists.ids.cpu().numpy())
 

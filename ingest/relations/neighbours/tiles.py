@@ -3,17 +3,19 @@
 A tile is the product of some neurons' unit rows with some others'. It serves both: its rows go into
 the lists of the ones, its columns into those of the others, so that of a symmetric relation half
 the products are enough. What a list has already tells which cosines of a tile cannot enter it, so
-that few are looked at one by one (`ingest.vocabulary.candidates`).
+that few are looked at one by one: in C where it can be compiled (`ingest.relations.native`), by
+`ingest.vocabulary.candidates` elsewhere and on GPUs.
 """
 
 from collections.abc import Callable
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ingest.relations import native
 from ingest.relations.neighbours.relation import Relation, iterate_layer_pairs
 from ingest.relations.neighbours.unit_rows import UnitRows
 from ingest.vocabulary.candidates import Candidates
@@ -39,6 +41,52 @@ class SignedLists(NamedTuple):
     ids: Int[Tensor, "signs neurons entries"]
 
 
+class TileLists(Protocol):
+    """The lists of a model's neurons while tiles pass by."""
+
+    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
+        """Let a tile's cosines compete for the lists of the neurons that are its rows.
+
+        Args:
+            scores: Cosines; they stay as they are.
+            first: The number of the first row's neuron, each time that of a block.
+            first_other: The number of the neuron that the first column is.
+        """
+        ...
+
+    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
+        """Let them compete for the lists of the columns' neurons: `first` is the first column's."""
+        ...
+
+    def join(self, n_neurons: int) -> SignedLists:
+        """Return the lists of all neurons; those of which no tile was added have no entry."""
+        ...
+
+
+class CompiledLists:
+    """Lists that the compiled library keeps, of cosines in float32 on a processor.
+
+    Args:
+        count: Entries of a list.
+        n_neurons: How many neurons there are.
+    """
+
+    def __init__(self, count: int, n_neurons: int) -> None:
+        self._lists = native.StrongestLists(n_neurons, count)
+
+    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
+        """See `TileLists`."""
+        self._lists.add_rows(scores, first, first_other)
+
+    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
+        """See `TileLists`."""
+        self._lists.add_columns(scores, first, first_other)
+
+    def join(self, n_neurons: int) -> SignedLists:
+        """See `TileLists`."""
+        return SignedLists(self._lists.scores[:, :n_neurons], self._lists.ids[:, :n_neurons])
+
+
 class SignedCandidates:
     """What may stand in the lists of a model's neurons, block by block of neurons.
 
@@ -54,22 +102,20 @@ class SignedCandidates:
         self._count, self._device, self._dtype = count, device, dtype
         self._blocks: dict[int, tuple[Candidates, Candidates]] = {}
 
-    def add(self, first: int, scores: Scores, first_other: int) -> None:
-        """Let a tile's cosines compete for the lists of the neurons that are its rows.
-
-        Args:
-            first: The number of the first of them, each time that of a block.
-            scores: Cosines; they stay as they are.
-            first_other: The number of the neuron that the first column is.
-        """
+    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
+        """See `TileLists`."""
         if first not in self._blocks:
             near, far = (Candidates.empty(len(scores), self._device) for _ in SIGNS)
             self._blocks[first] = near, far
         for sign, kept in zip(SIGNS, self._blocks[first], strict=True):
             kept.take(scores, first_other, self._count, smallest=sign < 0)
 
+    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
+        """See `TileLists`."""
+        self.add_rows(scores.T, first, first_other)
+
     def join(self, n_neurons: int) -> SignedLists:
-        """Return the lists of all neurons; those of which no tile was added have no entry."""
+        """See `TileLists`."""
         shape = (2, n_neurons, self._count)
         scores = torch.full(shape, -torch.inf, device=self._device, dtype=self._dtype)
         ids = torch.zeros(shape, device=self._device, dtype=torch.int64)
@@ -79,6 +125,13 @@ class SignedCandidates:
                 scores[place, first : first + n, :width] = kept.scores
                 ids[place, first : first + n, :width] = kept.token_ids
         return SignedLists(scores, ids)
+
+
+def make_lists(count: int, rows: UnitRows) -> TileLists:
+    """Return empty lists of `count` entries for cosines in float32, where the rows are."""
+    if native.can_read(rows.device):
+        return CompiledLists(count, rows.n_total)
+    return SignedCandidates(count, rows.device)
 
 
 class PairMoments:
@@ -100,6 +153,13 @@ class PairMoments:
 
     def add(self, own: int, other: int, scores: Scores) -> None:
         """Count a tile of these two layers."""
+        if native.can_read(scores.device):
+            found = native.measure_moments(scores)
+            self.largest[own, other] = max(float(self.largest[own, other]), found.largest)
+            self.smallest[own, other] = min(float(self.smallest[own, other]), found.smallest)
+            self.total[own, other] += found.total
+            self.squares[own, other] += found.squares
+            return
         smallest, largest = scores.aminmax()
         self.largest[own, other] = torch.maximum(self.largest[own, other], largest)
         self.smallest[own, other] = torch.minimum(self.smallest[own, other], smallest)
@@ -138,8 +198,8 @@ def sweep_pairs(
         tile_bytes: Bytes of the cosines that exist at a time.
         report: Is told of each pair of layers.
     """
-    there = SignedCandidates(count, rows.device)
-    back = there if relation.is_symmetric else SignedCandidates(count, rows.device)
+    there = make_lists(count, rows)
+    back = there if relation.is_symmetric else make_lists(count, rows)
     moments = None if relation.is_symmetric else PairMoments(rows.n_layers, rows.device)
     side = max(1, isqrt(int(tile_bytes) // 4))
     for own, other in iterate_layer_pairs(relation, rows.n_layers):
@@ -154,8 +214,8 @@ def sweep_pairs(
                 if first == first_other:
                     scores.fill_diagonal_(0)  # which no list takes: no neuron neighbours itself
                 else:
-                    back.add(first_other, scores.T, first)
-                there.add(first, scores, first_other)
+                    back.add_columns(scores, first_other, first)
+                there.add_rows(scores, first, first_other)
                 if moments is not None:
                     moments.add(own, other, scores)
         report(own, other)

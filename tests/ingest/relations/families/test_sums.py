@@ -14,13 +14,21 @@ from ingest.relations.families.scores import (
     rank_families,
     reduce_variance,
 )
-from ingest.relations.families.sums import FamilySums
+from ingest.relations.families.sums import FamilySums, LabelledTokens
+from ingest.relations.native import held_sums
 from neurondb.schema.codes import SIGN_CASES
 
 TEXTS, WIDTH, NEURONS, TESTS = 7, 9, 6, 5
 LENGTHS = torch.tensor([9, 8, 9, 5, 1, 7, 9])
 COUNTED = torch.arange(WIDTH) < LENGTHS[:, None]
 N = int(COUNTED.sum())
+
+
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiled library, and as on a GPU or without a compiler."""
+    if request.param == "plain":
+        monkeypatch.setattr(held_sums, "is_available", lambda: False)
 
 
 def draw(gated: bool) -> tuple[MLPActivations, torch.Tensor, torch.Tensor]:
@@ -40,7 +48,7 @@ def draw(gated: bool) -> tuple[MLPActivations, torch.Tensor, torch.Tensor]:
 def add(parts: MLPActivations, sign: torch.Tensor, holds: torch.Tensor, counted: Any) -> FamilySums:
     gated = parts.gate is not None
     sums = FamilySums.empty((TESTS, NEURONS, WIDTH), gated=gated)
-    sums.add(parts, sign, counted, holds)
+    sums.add(parts, sign, counted, LabelledTokens.prepare(holds.bool()))
     return sums
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ingest.relations import native
 from ingest.relations.heads.path_ablation import AblationSums
 from ingest.relations.heads.places import count_second_halves, draw_positions
 from ingest.relations.heads.scores import (
@@ -20,6 +21,13 @@ from neurondb.reading import heads as reading
 from neurondb.schema.codes import GATED_CASES
 
 LAYERS, HEADS, D, N = 4, 3, 24, 40
+
+
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiled library, and as on a GPU or without a compiler."""
+    if request.param == "plain":
+        monkeypatch.setattr(native, "can_read", lambda _: False)
 
 
 def _directions() -> list[Tensor]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ingest.relations import native
 from ingest.relations.neighbours.exact import MARGIN, MOST, RelatedLists, settle_lists
 from ingest.relations.neighbours.pairs import ABSENT, join_sides
 from ingest.relations.neighbours.relation import (
@@ -27,10 +28,18 @@ from tests.ingest.relations.neighbours.conftest import (
     make_rows,
 )
 
+pytestmark = pytest.mark.usefixtures("path")
 TOP = 3
 WHOLE = 1e6
 TILES = (WHOLE, 4 * 20 * 20, 4 * 7 * 7)
 """Bytes of a tile: all of two layers, blocks that divide a layer, and blocks that do not."""
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiled library, and as on a GPU or without a compiler."""
+    if request.param == "plain":
+        monkeypatch.setattr(native, "can_read", lambda _: False)
 
 
 def compute_lists(

@@ -1,0 +1,86 @@
+"""Lists of the strongest scores of either sign, kept while tiles of scores pass by."""
+
+from typing import Final, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ingest.relations import native
+
+SIGNS: Final = (1, -1)
+"""Signs of lists: of the largest scores, and of the smallest."""
+
+Scores = Float[Tensor, "rows columns"]
+
+
+class StrongestLists(Protocol):
+    """Two lists for each of many: what has the largest scores, and what has the smallest.
+
+    A score that is not above 0, times the sign, enters no list; of equal ones that which came first
+    stands first.
+    """
+
+    @property
+    def scores(self) -> Float[Tensor, "signs lists places"]:
+        """Scores times the sign of the list, descending; −∞ where a list has no more."""
+        ...
+
+    @property
+    def ids(self) -> Int[Tensor, "signs lists places"]:
+        """What they are with; meaningless where the score is −∞."""
+        ...
+
+    def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """Let each row's scores compete for a list.
+
+        Args:
+            tile: The scores.
+            first_list: The list of the first row; those of the others follow.
+            first_id: What the first column's scores are with; the others follow.
+        """
+        ...
+
+    def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """Let each column's scores compete for a list; rows are what they are with."""
+        ...
+
+
+class PlainLists:
+    """The lists in plain torch, on any device.
+
+    Args:
+        n_lists: How many there are.
+        places: Of each of them, and each sign.
+        device: Where the scores are.
+    """
+
+    def __init__(self, n_lists: int, places: int, device: torch.device) -> None:
+        shape = (len(SIGNS), n_lists, places)
+        self.scores = torch.full(shape, -torch.inf, device=device)
+        self.ids = torch.zeros(shape, dtype=torch.int64, device=device)
+
+    def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """See `StrongestLists`."""
+        n_places = self.scores.shape[2]
+        lists = slice(first_list, first_list + len(tile))
+        for scores, ids, sign in zip(self.scores, self.ids, SIGNS, strict=True):
+            best = (sign * tile).topk(min(n_places, tile.shape[1]), dim=1)
+            found = best.values.masked_fill(best.values <= 0, -torch.inf)
+            both = torch.cat([scores[lists], found], dim=1).sort(
+                dim=1, descending=True, stable=True
+            )
+            both_ids = torch.cat([ids[lists], best.indices + first_id], dim=1)
+            scores[lists] = both.values[:, :n_places]
+            ids[lists] = both_ids.gather(1, both.indices[:, :n_places])
+
+    def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """See `StrongestLists`."""
+        self.add_rows(tile.T, first_list, first_id)
+
+
+def make_lists(n_lists: int, places: int, device: torch.device) -> StrongestLists:
+    """Return empty lists, in C where that can be compiled for scores on such a device."""
+    if native.can_read(device):
+        return native.StrongestLists(n_lists, places)
+    return PlainLists(n_lists, places, device)
