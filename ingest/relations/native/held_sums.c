@@ -12,15 +12,27 @@
 #include <stdint.h>
 #include <string.h>
 
-#define STRIP 16    /* neurons whose sums are taken together */
-#define TOGETHER 4  /* strips whose values are read together: neighbours in memory */
+#if defined(__AVX512F__)
+#define STRIP 16 /* neurons whose sums are taken together: in half of the registers, case by case */
+#define LANES 8  /* sums that a register has */
+#elif defined(__AVX__)
+#define STRIP 8
+#define LANES 4
+#else
+#define STRIP 4
+#define LANES 2
+#endif
+#define PARTS (STRIP / LANES)
+#define NEIGHBOURS 64 /* neurons whose values are read together */
 #define MOST_CASES 4
 
 #define inlined static inline __attribute__((always_inline))
 
 /* One number of each neuron of a strip. */
 typedef float Floats __attribute__((vector_size(STRIP * 4), aligned(4)));
-typedef double Doubles __attribute__((vector_size(STRIP * 8), aligned(8)));
+typedef float Part __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef double Lanes __attribute__((vector_size(LANES * 8), aligned(8)));
+typedef struct { Lanes of[PARTS]; } Doubles;
 typedef int32_t Whether __attribute__((vector_size(STRIP * 4), aligned(4))); /* all ones where so */
 
 /* What a sign case asks: 1 that a value is above 0, -1 below, 0 nothing. */
@@ -39,7 +51,16 @@ typedef struct {
     int32_t *fires;                /* positions × neurons */
 } Pass;
 
-inlined Doubles widen(Floats values) { return __builtin_convertvector(values, Doubles); }
+inlined void add_up(Doubles *sums, const Floats *values) {
+    for (int p = 0; p < PARTS; p++) sums->of[p] += __builtin_convertvector(((const Part *)values)[p], Lanes);
+}
+
+inlined void add_squares(Doubles *sums, const Floats *values) {
+    for (int p = 0; p < PARTS; p++) {
+        Lanes wide = __builtin_convertvector(((const Part *)values)[p], Lanes);
+        sums->of[p] += wide * wide;
+    }
+}
 
 inlined Floats load(const float *from, int n) {
     Floats values = {0};
@@ -49,7 +70,7 @@ inlined Floats load(const float *from, int n) {
 }
 
 inlined void add(double *into, const Doubles *sums, int n) {
-    for (int k = 0; k < n; k++) into[k] += (*sums)[k];
+    for (int k = 0; k < n; k++) into[k] += sums->of[k / LANES][k % LANES];
 }
 
 /* Makes all sums of neurons NaN that were infinite, or no number, anywhere. */
@@ -67,7 +88,7 @@ static void spoil(const Pass *pass, int64_t first, int n, Whether infinite) {
 /* Lays out the values of n neurons from `first`, up to STRIP, as rows × cases × STRIP, each 0 where
    the case does not hold, and adds what needs no test. */
 inlined void lay_out(const Pass *pass, int64_t first, int n, Floats *values, const int n_cases) {
-    Doubles total[MOST_CASES] = {{0}}, square[MOST_CASES] = {{0}};
+    Doubles total[MOST_CASES] = {0}, square[MOST_CASES] = {0};
     Whether infinite = {0};
     Floats sign = pass->gate ? load(pass->sign + first, n) : (Floats){0} + 1;
     for (int64_t i = 0; i < pass->n_rows; i++) {
@@ -78,10 +99,9 @@ inlined void lay_out(const Pass *pass, int64_t first, int n, Floats *values, con
         for (int c = 0; c < n_cases; c++) {
             Floats of_pre = pre * pass->cases[c].pre, of_in = in * pass->cases[c].in;
             Whether holds = (of_pre > 0) & (pass->cases[c].in ? of_in > 0 : ~(Whether){0});
-            Floats value = (Floats)((Whether)post & holds);
-            total[c] += widen(value);
-            square[c] += widen(value) * widen(value);
-            *values++ = value;
+            *values = (Floats)((Whether)post & holds);
+            add_up(&total[c], values);
+            add_squares(&square[c], values++);
         }
         int32_t *fires = pass->fires + pass->rows[i] % pass->positions * pass->neurons + first;
         Whether fired = pre > 0;
@@ -97,15 +117,15 @@ inlined void lay_out(const Pass *pass, int64_t first, int n, Floats *values, con
 /* Adds the rows of each test's tokens. */
 inlined void add_tests(const Pass *pass, int64_t first, int n, const Floats *values, const int n_cases) {
     for (int64_t test = 0; test < pass->tests; test++) {
-        Doubles sums[MOST_CASES] = {{0}};
+        Doubles sums[MOST_CASES] = {0};
         for (int64_t i = pass->starts[test]; i < pass->starts[test + 1]; i++)
-            for (int c = 0; c < n_cases; c++) sums[c] += widen(values[pass->held[i] * n_cases + c]);
+            for (int c = 0; c < n_cases; c++) add_up(&sums[c], &values[pass->held[i] * n_cases + c]);
         for (int c = 0; c < n_cases; c++)
             add(pass->by_test + (c * pass->tests + test) * pass->neurons + first, &sums[c], n);
     }
 }
 
-/* Reads the strips of up to STRIP × TOGETHER neurons, then adds them test by test. */
+/* Reads the strips of up to NEIGHBOURS neurons, then adds them test by test. */
 inlined void add_strips(const Pass *pass, Floats *values, int64_t first, int64_t end, const int n_cases) {
     int64_t size = pass->n_rows * n_cases;
     for (int64_t from = first, strip = 0; from < end; from += STRIP, strip++)
@@ -116,10 +136,10 @@ inlined void add_strips(const Pass *pass, Floats *values, int64_t first, int64_t
 
 /* Adds the neurons from `first` to before `end` to all sums.
 
-   `values` has room for rows × cases × STRIP × TOGETHER numbers. */
+   `values` has room for rows × cases × NEIGHBOURS numbers. */
 void add_held(const Pass *pass, Floats *values, int64_t first, int64_t end) {
-    for (; first < end; first += STRIP * TOGETHER) {
-        int64_t last = first + STRIP * TOGETHER < end ? first + STRIP * TOGETHER : end;
+    for (; first < end; first += NEIGHBOURS) {
+        int64_t last = first + NEIGHBOURS < end ? first + NEIGHBOURS : end;
         if (pass->n_cases == MOST_CASES) add_strips(pass, values, first, last, MOST_CASES);
         else add_strips(pass, values, first, last, MOST_CASES / 2);
     }

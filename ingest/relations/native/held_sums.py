@@ -12,10 +12,8 @@ from torch import Tensor
 from ingest.compilation import Library, NotCompiledError, share_out
 from ingest.forward import MLPActivations
 
-STRIP: Final = 16
-"""Neurons whose sums are taken together."""
-TOGETHER: Final = 4
-"""Strips whose values are read together."""
+NEIGHBOURS: Final = 64
+"""Neurons whose values are read together."""
 MOST_CASES: Final = 4
 
 _LIBRARY: Final = Library(Path(__file__).with_name("held_sums.c"))
@@ -111,7 +109,7 @@ def add_held(
     function.argtypes = [_Pointer, _Pointer, _Long, _Long]
 
     def run(first: int, end: int) -> None:
-        values = torch.empty(len(rows) * len(cases) * STRIP * TOGETHER)
+        values = torch.empty(len(rows) * len(cases) * NEIGHBOURS)
         function(ctypes.byref(described), values.data_ptr(), first, end)
 
-    share_out(run, neurons, STRIP * TOGETHER, torch.get_num_threads())
+    share_out(run, neurons, NEIGHBOURS, torch.get_num_threads())
