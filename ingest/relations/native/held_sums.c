@@ -30,7 +30,7 @@
 
 /* One number of each neuron of a strip. */
 typedef float Floats __attribute__((vector_size(STRIP * 4), aligned(4)));
-typedef float Part __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef float Part __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef double Lanes __attribute__((vector_size(LANES * 8), aligned(8)));
 typedef struct { Lanes of[PARTS]; } Doubles;
 typedef int32_t Whether __attribute__((vector_size(STRIP * 4), aligned(4))); /* all ones where so */
