@@ -17,6 +17,7 @@ import click
 
 from neurondb import __version__
 from neurondb.cli.arguments import name_argument, refuse_undecodable
+from neurondb.cli.interrupts import heed_lost_interrupts
 from neurondb.cli.quiet import silence_libraries
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.extras import name_missing_extras
@@ -127,7 +128,7 @@ def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     _escape_what_cannot_be_encoded()
     try:
-        with silence_libraries(), name_missing_extras():
+        with silence_libraries(), name_missing_extras(), heed_lost_interrupts():
             cli.main(standalone_mode=False)
             sys.stdout.flush()
     except NeuronDBError as error:
