@@ -82,5 +82,5 @@ class PlainLists:
 def make_lists(n_lists: int, places: int, device: torch.device) -> StrongestLists:
     """Return empty lists, in C where that can be compiled for scores on such a device."""
     if native.can_read(device):
-        return native.StrongestLists(n_lists, places)
+        return native.CompiledLists(n_lists, places)
     return PlainLists(n_lists, places, device)

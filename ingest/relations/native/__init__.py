@@ -1,7 +1,7 @@
 """Tiles of scores in C, for processors: compiled at first use."""
 
 from ingest.relations.native.tiles import (
-    StrongestLists,
+    CompiledLists,
     TileMoments,
     can_read,
     count_bins,
@@ -12,7 +12,7 @@ from ingest.relations.native.tiles import (
 )
 
 __all__ = [
-    "StrongestLists",
+    "CompiledLists",
     "TileMoments",
     "can_read",
     "count_bins",

@@ -86,7 +86,7 @@ def _describe(tile: Scores) -> _Tile:
     return _Tile(tile.data_ptr(), *tile.shape)
 
 
-class StrongestLists:
+class CompiledLists:
     """The strongest scores of either sign of each list, kept in place while tiles pass by.
 
     A score that is not above 0, times the sign, enters no list; of equal ones that which came first

@@ -63,28 +63,12 @@ class TileLists(Protocol):
         ...
 
 
-class CompiledLists:
-    """Lists that the compiled library keeps, of cosines in float32 on a processor.
-
-    Args:
-        count: Entries of a list.
-        n_neurons: How many neurons there are.
-    """
-
-    def __init__(self, count: int, n_neurons: int) -> None:
-        self._lists = native.StrongestLists(n_neurons, count)
-
-    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
-        """See `TileLists`."""
-        self._lists.add_rows(scores, first, first_other)
-
-    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
-        """See `TileLists`."""
-        self._lists.add_columns(scores, first, first_other)
+class CompiledTileLists(native.CompiledLists):
+    """Lists that the compiled library keeps, of cosines in float32 on a processor."""
 
     def join(self, n_neurons: int) -> SignedLists:
         """See `TileLists`."""
-        return SignedLists(self._lists.scores[:, :n_neurons], self._lists.ids[:, :n_neurons])
+        return SignedLists(self.scores[:, :n_neurons], self.ids[:, :n_neurons])
 
 
 class SignedCandidates:
@@ -130,7 +114,7 @@ class SignedCandidates:
 def make_lists(count: int, rows: UnitRows) -> TileLists:
     """Return empty lists of `count` entries for cosines in float32, where the rows are."""
     if native.can_read(rows.device):
-        return CompiledLists(count, rows.n_total)
+        return CompiledTileLists(rows.n_total, count)
     return SignedCandidates(count, rows.device)
 
 

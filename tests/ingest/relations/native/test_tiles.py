@@ -18,7 +18,7 @@ if not native.is_available():
 ROWS, COLUMNS = 150, 203
 """No multiples of what the library compares together."""
 KINDS: dict[str, Callable[[int, int], StrongestLists]] = {
-    "compiled": native.StrongestLists,
+    "compiled": native.CompiledLists,
     "plain": lambda n, places: PlainLists(n, places, torch.device("cpu")),
 }
 
@@ -62,7 +62,7 @@ def read(lists: StrongestLists, sign: int) -> list[list[tuple[float, int]]]:
 def test_lists_of_rows_and_columns_are_those_of_sorting(places: int, decimals: int | None) -> None:
     """With one decimal, many are equal."""
     scores = draw(decimals=decimals)
-    by_row, by_column = (native.StrongestLists(n, places) for n in (ROWS, COLUMNS))
+    by_row, by_column = (native.CompiledLists(n, places) for n in (ROWS, COLUMNS))
     by_row.add_rows(scores, 0, 0)
     by_column.add_columns(scores, 0, 0)
     for sign in SIGNS:
@@ -73,7 +73,7 @@ def test_lists_of_rows_and_columns_are_those_of_sorting(places: int, decimals: i
 @pytest.mark.usefixtures("threads")
 def test_tiles_come_to_the_lists_of_the_whole() -> None:
     scores, places = draw(1), 7
-    by_row, by_column = (native.StrongestLists(n, places) for n in (ROWS, COLUMNS))
+    by_row, by_column = (native.CompiledLists(n, places) for n in (ROWS, COLUMNS))
     for row in range(0, ROWS, 60):
         for column in range(0, COLUMNS, 70):
             tile = scores[row : row + 60, column : column + 70].contiguous()
@@ -111,17 +111,17 @@ def test_numbers_of_lists_and_of_others_begin_anywhere(kind: str) -> None:
 def test_lists_that_are_none_are_refused_and_lists_without_places_stay_empty() -> None:
     scores = draw()
     with pytest.raises(ValueError, match="lists 0 to 150 of 149"):
-        native.StrongestLists(149, 2).add_rows(scores, 0, 0)
+        native.CompiledLists(149, 2).add_rows(scores, 0, 0)
     with pytest.raises(ValueError, match="contiguous"):
-        native.StrongestLists(COLUMNS, 2).add_rows(scores.T, 0, 0)
-    lists = native.StrongestLists(ROWS, 0)
+        native.CompiledLists(COLUMNS, 2).add_rows(scores.T, 0, 0)
+    lists = native.CompiledLists(ROWS, 0)
     lists.add_rows(scores, 0, 0)
     assert lists.scores.shape == (2, ROWS, 0)
 
 
 def test_the_library_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cpu")
-    assert isinstance(make_lists(1, 1, device), native.StrongestLists)
+    assert isinstance(make_lists(1, 1, device), native.CompiledLists)
     monkeypatch.setattr(native, "can_read", lambda _: False)
     assert isinstance(make_lists(1, 1, device), PlainLists)
 
