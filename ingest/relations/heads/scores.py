@@ -27,7 +27,7 @@ STRONG: Final = 4.0
 random directions 1 in 31,600 is beyond it on a side."""
 BINS_A_DEVIATION: Final = 4
 """Bins of the distributions, a standard deviation of random directions."""
-CACHED: Final = 1 << 19
+CACHED: Final = 1 << 20
 """Scores of a tile that stays in a processor's cache while it is looked through."""
 
 

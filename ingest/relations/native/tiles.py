@@ -17,6 +17,8 @@ SIGNS: Final = (1, -1)
 ROWS: Final = 1
 COLUMNS: Final = 64
 """A thread's rows and columns are a multiple of these: as many as are compared together."""
+LEAST_SCORES: Final = 2**19
+"""Scores of a thread's share at least: fewer are read sooner than another thread begins."""
 APART: Final = 4
 """Counts of a bin that the library keeps, to be added up."""
 
@@ -86,6 +88,10 @@ def _describe(tile: Scores) -> _Tile:
     return _Tile(tile.data_ptr(), *tile.shape)
 
 
+def _choose_threads(tile: Scores) -> int:
+    return max(1, min(torch.get_num_threads(), tile.numel() // LEAST_SCORES))
+
+
 class CompiledLists:
     """The strongest scores of either sign of each list, kept in place while tiles pass by.
 
@@ -130,7 +136,7 @@ class CompiledLists:
         def run(first: int, end: int) -> None:
             keep(ctypes.byref(described), self._lists, first_list, first_id, first, end)
 
-        share_out(run, len(tile), ROWS, torch.get_num_threads())
+        share_out(run, len(tile), ROWS, _choose_threads(tile))
 
     def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
         """Let each column's scores compete for a list; rows are what they are with."""
@@ -141,7 +147,7 @@ class CompiledLists:
         def run(first: int, end: int) -> None:
             keep(ctypes.byref(described), self._lists, first_list, first_id, first, end)
 
-        share_out(run, tile.shape[1], COLUMNS, torch.get_num_threads())
+        share_out(run, tile.shape[1], COLUMNS, _choose_threads(tile))
 
     def _takes(self, n: int, first_list: int) -> bool:
         """Tell whether lists have any place; refuse lists that are none, for C would not."""
@@ -160,7 +166,7 @@ def measure_moments(tile: Scores) -> TileMoments:
         measure(ctypes.byref(described), ctypes.byref(found), first, end)
         return found
 
-    parts = share_out(run, len(tile), ROWS, torch.get_num_threads())
+    parts = share_out(run, len(tile), ROWS, _choose_threads(tile))
     return TileMoments(
         sum(part.total for part in parts),
         sum(part.squares for part in parts),
@@ -177,7 +183,7 @@ def count_strong(tile: Scores, bound: float) -> Int[Tensor, "signs columns"]:
     def run(first: int, end: int) -> None:
         count(ctypes.byref(described), bound, counts.data_ptr(), first, end)
 
-    share_out(run, tile.shape[1], COLUMNS, torch.get_num_threads())
+    share_out(run, tile.shape[1], COLUMNS, _choose_threads(tile))
     return counts
 
 
@@ -201,4 +207,4 @@ def count_bins(
         count(ctypes.byref(described), pointer, width, half, counts.data_ptr(), first, end)
         return counts.sum(0)
 
-    return torch.stack(share_out(run, len(tile), ROWS, torch.get_num_threads())).sum(0)
+    return torch.stack(share_out(run, len(tile), ROWS, _choose_threads(tile))).sum(0)

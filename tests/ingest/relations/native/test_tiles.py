@@ -24,8 +24,9 @@ KINDS: dict[str, Callable[[int, int], StrongestLists]] = {
 
 
 @pytest.fixture(params=[1, 3])
-def threads(request: pytest.FixtureRequest) -> object:
-    """One thread, and several."""
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> object:
+    """One thread, and several, of which each has a share however small."""
+    monkeypatch.setattr("ingest.relations.native.tiles.LEAST_SCORES", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
