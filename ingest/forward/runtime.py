@@ -28,9 +28,19 @@ def use_threads_for(architecture: Architecture, *, vocabulary: bool = False) -> 
     With `vocabulary`, what is coming are products with the unembedding, which pay for their threads
     in many models whose layers are small.
     """
-    other_size = architecture.d_vocab if vocabulary else architecture.d_mlp
-    is_small = architecture.d_model * other_size < SMALL_MATRIX
-    torch.set_num_threads(1 if is_small else count_threads())
+    _use_threads(
+        architecture.d_model * (architecture.d_vocab if vocabulary else architecture.d_mlp)
+    )
+
+
+def use_threads_between_layers(architecture: Architecture) -> None:
+    """The same for products of a layer's vectors with those of all layers."""
+    _use_threads(architecture.d_model * architecture.d_mlp * architecture.n_layers)
+
+
+def _use_threads(matrix_size: int) -> None:
+    available = count_threads()  # asked for at first, or it would be what is set below
+    torch.set_num_threads(1 if matrix_size < SMALL_MATRIX else available)
 
 
 @cache

@@ -12,6 +12,7 @@ import torch
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward.open_model import OpenModel, open_stored_model
+from ingest.forward.runtime import use_threads_between_layers
 from ingest.jobs.ablate import open_for_writing
 from ingest.relations import native
 from ingest.relations.neighbours.computing import find_related
@@ -67,6 +68,7 @@ def _compute(
 ) -> NeighboursRecord:
     started = time.perf_counter()
     opened.prepare_processor()
+    use_threads_between_layers(opened.architecture)
     rows = read_model_rows(opened.checkpoint, choices, opened.device, request.memory_gib * GIB)
     centred = is_centred(opened.architecture, choices[0])
     related = find_related(rows, request, progress, centred=centred)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ingest.compilation import Library, NotCompiledError, share_out
 from ingest.forward import MLPActivations
+from ingest.forward.runtime import count_threads
 
 NEIGHBOURS: Final = 64
 """Neurons whose values are read together."""
@@ -112,4 +113,5 @@ def add_held(
         values = torch.empty(len(rows) * len(cases) * NEIGHBOURS)
         function(ctypes.byref(described), values.data_ptr(), first, end)
 
-    share_out(run, neurons, NEIGHBOURS, torch.get_num_threads())
+    # Also of a small model, whose own products are not worth threads.
+    share_out(run, neurons, NEIGHBOURS, count_threads())
