@@ -7,7 +7,7 @@ import torch
 
 from ingest.checkpoint.reader import Architecture
 
-SMALL_MATRIX: Final = 2**20
+SMALL_MATRIX: Final = 2**19
 """Elements of a layer's matrix below which handing parts to threads costs more than it gains."""
 
 

@@ -49,7 +49,8 @@ def test_layers_beside_all_layers_are_worth_threads_sooner(
     ("sizes", "layers", "vocabulary"),
     [
         ((128, 512, 2_048), 1, 1),  # the bundled model
-        ((576, 1_536, 49_152), 1, 3),  # SmolLM2-135M: small layers, a large vocabulary
+        ((256, 1_024, 32_000), 1, 3),  # small layers, a large vocabulary
+        ((576, 1_536, 49_152), 3, 3),  # SmolLM2-135M
         ((2_048, 8_192, 128_256), 3, 3),  # Llama-3.2-1B
     ],
 )

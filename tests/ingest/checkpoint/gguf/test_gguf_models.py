@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -61,6 +62,21 @@ def test_logits_agree_with_transformers_from_safetensors(file: Path) -> None:
         expected = model(input_ids=batch().token_ids, use_cache=False).logits
     forward = Forward(Checkpoint.open(file), torch.device("cpu"), torch.float32)
     assert torch.allclose(forward.logits(batch()), expected, atol=2e-4)
+
+
+def test_the_table_of_names_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers asks for it once for each of the model's modules, seconds in all."""
+    checkpoint = Checkpoint.open(gguf_model(tmp_path, next(iter(MODELS))))
+    made, make = list[gguf.MODEL_ARCH](), gguf.get_tensor_name_map
+
+    def count(arch: gguf.MODEL_ARCH, n_blocks: int) -> gguf.TensorNameMap:
+        made.append(arch)
+        return make(arch, n_blocks)
+
+    monkeypatch.setattr(gguf, "get_tensor_name_map", count)
+    Forward(checkpoint, torch.device("cpu"), torch.float32)
+    assert len(made) == 1
+    assert gguf.get_tensor_name_map is count, "the library is left as it was"
 
 
 @pytest.mark.parametrize("type_", list(LARGEST_ERROR), ids=lambda type_: type_.name)
