@@ -55,7 +55,7 @@ AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY clas
     "--real",
     is_flag=True,
     help="A real model instead, SmolLM2-135M-Instruct (Apache-2.0; 98 MB are downloaded once), on "
-    "the texts called sampler: under ten minutes on two cores.",
+    "the texts called sampler: under five minutes on two cores.",
 )
 @click.option(
     "--model",
