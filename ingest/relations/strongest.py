@@ -1,21 +1,37 @@
 """Lists of the strongest scores of either sign, kept while tiles of scores pass by."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.relations import native
-
-SIGNS: Final = (1, -1)
-"""Signs of lists: of the largest scores, and of the smallest."""
+from ingest.relations.native import SIGNS
 
 Scores = Float[Tensor, "rows columns"]
 
 
-class StrongestLists(Protocol):
-    """Two lists for each of many: what has the largest scores, and what has the smallest.
+class TileLists(Protocol):
+    """Two lists for each of many: what has the largest scores, and what has the smallest."""
+
+    def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """Let each row's scores compete for a list.
+
+        Args:
+            tile: The scores; they stay as they are.
+            first_list: The list of the first row; those of the others follow.
+            first_id: What the first column's scores are with; the others follow.
+        """
+        ...
+
+    def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """Let each column's scores compete for a list; rows are what they are with."""
+        ...
+
+
+class StrongestLists(TileLists, Protocol):
+    """Lists that can be read at any time.
 
     A score that is not above 0, times the sign, enters no list; of equal ones that which came first
     stands first.
@@ -29,20 +45,6 @@ class StrongestLists(Protocol):
     @property
     def ids(self) -> Int[Tensor, "signs lists places"]:
         """What they are with; meaningless where the score is −∞."""
-        ...
-
-    def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
-        """Let each row's scores compete for a list.
-
-        Args:
-            tile: The scores.
-            first_list: The list of the first row; those of the others follow.
-            first_id: What the first column's scores are with; the others follow.
-        """
-        ...
-
-    def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
-        """Let each column's scores compete for a list; rows are what they are with."""
         ...
 
 
@@ -61,7 +63,7 @@ class PlainLists:
         self.ids = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
-        """See `StrongestLists`."""
+        """See `TileLists`."""
         n_places = self.scores.shape[2]
         lists = slice(first_list, first_list + len(tile))
         for scores, ids, sign in zip(self.scores, self.ids, SIGNS, strict=True):
@@ -75,7 +77,7 @@ class PlainLists:
             ids[lists] = both_ids.gather(1, both.indices[:, :n_places])
 
     def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
-        """See `StrongestLists`."""
+        """See `TileLists`."""
         self.add_rows(tile.T, first_list, first_id)
 
 

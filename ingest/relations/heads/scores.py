@@ -20,7 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.relations import native
-from ingest.relations.strongest import SIGNS, make_lists
+from ingest.relations.native import SIGNS
+from ingest.relations.strongest import make_lists
 
 STRONG: Final = 4.0
 """Standard deviations from which a neuron counts as one that activates or deactivates a head. Of

@@ -1,6 +1,7 @@
 """Tiles of scores in C, for processors: compiled at first use."""
 
 from ingest.relations.native.tiles import (
+    SIGNS,
     CompiledLists,
     TileMoments,
     can_read,
@@ -12,6 +13,7 @@ from ingest.relations.native.tiles import (
 )
 
 __all__ = [
+    "SIGNS",
     "CompiledLists",
     "TileMoments",
     "can_read",

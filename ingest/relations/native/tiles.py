@@ -129,32 +129,27 @@ class CompiledLists:
             first_list: The list of the first row; those of the others follow.
             first_id: What the first column's scores are with; the others follow.
         """
-        if not self._takes(len(tile), first_list):
-            return
-        described, keep = _describe(tile), _load().keep_of_rows
-
-        def run(first: int, end: int) -> None:
-            keep(ctypes.byref(described), self._lists, first_list, first_id, first, end)
-
-        share_out(run, len(tile), ROWS, _choose_threads(tile))
+        self._keep("keep_of_rows", tile, (len(tile), ROWS), first_list, first_id)
 
     def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
         """Let each column's scores compete for a list; rows are what they are with."""
-        if not self._takes(tile.shape[1], first_list):
-            return
-        described, keep = _describe(tile), _load().keep_of_columns
+        self._keep("keep_of_columns", tile, (tile.shape[1], COLUMNS), first_list, first_id)
+
+    def _keep(
+        self, name: str, tile: Scores, shares: tuple[int, int], first_list: int, first_id: int
+    ) -> None:
+        """Share out so many lists, by so many; lists that are none are refused: C would not."""
+        _, n_lists, places = self.scores.shape
+        n, multiple = shares
+        if first_list < 0 or first_list + n > n_lists:
+            raise ValueError(f"lists {first_list} to {first_list + n} of {n_lists}")
+        described, keep = _describe(tile), getattr(_load(), name)
 
         def run(first: int, end: int) -> None:
             keep(ctypes.byref(described), self._lists, first_list, first_id, first, end)
 
-        share_out(run, tile.shape[1], COLUMNS, _choose_threads(tile))
-
-    def _takes(self, n: int, first_list: int) -> bool:
-        """Tell whether lists have any place; refuse lists that are none, for C would not."""
-        _, n_lists, places = self.scores.shape
-        if first_list < 0 or first_list + n > n_lists:
-            raise ValueError(f"lists {first_list} to {first_list + n} of {n_lists}")
-        return places > 0
+        if places:
+            share_out(run, n, multiple, _choose_threads(tile))
 
 
 def measure_moments(tile: Scores) -> TileMoments:

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ingest.relations.native import SIGNS
 from ingest.relations.neighbours.relation import Relation
-from ingest.relations.neighbours.tiles import SIGNS, SignedCandidates, SignedLists
+from ingest.relations.neighbours.tiles import SignedCandidates, SignedLists
 from ingest.relations.neighbours.unit_rows import Rows, UnitRows
 
 MARGIN: Final = 4

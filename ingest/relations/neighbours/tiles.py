@@ -9,19 +9,18 @@ that few are looked at one by one: in C where it can be compiled (`ingest.relati
 
 from collections.abc import Callable
 from math import isqrt
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.relations import native
+from ingest.relations.native import SIGNS
 from ingest.relations.neighbours.relation import Relation, iterate_layer_pairs
 from ingest.relations.neighbours.unit_rows import UnitRows
+from ingest.relations.strongest import TileLists
 from ingest.vocabulary.candidates import Candidates
-
-SIGNS: Final = (1, -1)
-"""Sign of the cosines of a list: the nearest, and the most nearly opposite."""
 
 Scores = Float[Tensor, "rows columns"]
 Report = Callable[[int, int], None]
@@ -41,33 +40,19 @@ class SignedLists(NamedTuple):
     ids: Int[Tensor, "signs neurons entries"]
 
 
-class TileLists(Protocol):
-    """The lists of a model's neurons while tiles pass by."""
-
-    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
-        """Let a tile's cosines compete for the lists of the neurons that are its rows.
-
-        Args:
-            scores: Cosines; they stay as they are.
-            first: The number of the first row's neuron, each time that of a block.
-            first_other: The number of the neuron that the first column is.
-        """
-        ...
-
-    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
-        """Let them compete for the lists of the columns' neurons: `first` is the first column's."""
-        ...
+class NeuronLists(TileLists, Protocol):
+    """The lists of a model's neurons while tiles pass by; numbers of both are neurons'."""
 
     def join(self, n_neurons: int) -> SignedLists:
         """Return the lists of all neurons; those of which no tile was added have no entry."""
         ...
 
 
-class CompiledTileLists(native.CompiledLists):
+class CompiledNeuronLists(native.CompiledLists):
     """Lists that the compiled library keeps, of cosines in float32 on a processor."""
 
     def join(self, n_neurons: int) -> SignedLists:
-        """See `TileLists`."""
+        """See `NeuronLists`."""
         return SignedLists(self.scores[:, :n_neurons], self.ids[:, :n_neurons])
 
 
@@ -86,20 +71,20 @@ class SignedCandidates:
         self._count, self._device, self._dtype = count, device, dtype
         self._blocks: dict[int, tuple[Candidates, Candidates]] = {}
 
-    def add_rows(self, scores: Scores, first: int, first_other: int) -> None:
-        """See `TileLists`."""
-        if first not in self._blocks:
-            near, far = (Candidates.empty(len(scores), self._device) for _ in SIGNS)
-            self._blocks[first] = near, far
-        for sign, kept in zip(SIGNS, self._blocks[first], strict=True):
-            kept.take(scores, first_other, self._count, smallest=sign < 0)
+    def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
+        """See `TileLists`; the first list is each time that of a block."""
+        if first_list not in self._blocks:
+            near, far = (Candidates.empty(len(tile), self._device) for _ in SIGNS)
+            self._blocks[first_list] = near, far
+        for sign, kept in zip(SIGNS, self._blocks[first_list], strict=True):
+            kept.take(tile, first_id, self._count, smallest=sign < 0)
 
-    def add_columns(self, scores: Scores, first: int, first_other: int) -> None:
+    def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
         """See `TileLists`."""
-        self.add_rows(scores.T, first, first_other)
+        self.add_rows(tile.T, first_list, first_id)
 
     def join(self, n_neurons: int) -> SignedLists:
-        """See `TileLists`."""
+        """See `NeuronLists`."""
         shape = (2, n_neurons, self._count)
         scores = torch.full(shape, -torch.inf, device=self._device, dtype=self._dtype)
         ids = torch.zeros(shape, device=self._device, dtype=torch.int64)
@@ -111,10 +96,10 @@ class SignedCandidates:
         return SignedLists(scores, ids)
 
 
-def make_lists(count: int, rows: UnitRows) -> TileLists:
+def make_lists(count: int, rows: UnitRows) -> NeuronLists:
     """Return empty lists of `count` entries for cosines in float32, where the rows are."""
     if native.can_read(rows.device):
-        return CompiledTileLists(rows.n_total, count)
+        return CompiledNeuronLists(rows.n_total, count)
     return SignedCandidates(count, rows.device)
 
 

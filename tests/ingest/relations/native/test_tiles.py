@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.relations import native
-from ingest.relations.native.tiles import SIGNS
+from ingest.relations.native import SIGNS
 from ingest.relations.strongest import PlainLists, StrongestLists, make_lists
 
 if not native.is_available():
