@@ -228,10 +228,12 @@ def _forbid_writing(connection: Connection, guard: _Guard) -> Iterator[None]:
         yield
     finally:
         if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
+            # The handler first: SQLite counts a cached statement's instructions over all its runs,
+            # so that a clock that has run out would stop the pragma below now and then.
+            raw.set_progress_handler(None, 0)
             bounds.lift()
             raw.set_authorizer(None)
             raw.execute(f"PRAGMA query_only = {previous}")
-            raw.set_progress_handler(None, 0)
 
 
 @contextmanager

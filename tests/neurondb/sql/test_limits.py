@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from neurondb.errors import DatabaseError
 from neurondb.sql import open_engine, run_sql
 from neurondb.sql.limits import LONGEST_VALUE, MOST_FETCHED, LimitedConnection
+from tests.support.sample_facts import Sample
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
 
@@ -48,6 +49,18 @@ def test_an_endless_statement_is_given_up(sample_engine: Engine) -> None:
     with pytest.raises(DatabaseError, match=r"0\.3 s"):
         for _ in run_sql(impatient, ENDLESS.format("x")).rows:
             pass
+
+
+def test_a_connection_that_gave_up_often_runs_what_comes_next(sample: Sample) -> None:
+    """Whatever is sent to restore it must not be given up as well."""
+    with open_engine(sample.url) as engine:
+        hasty = engine.execution_options(time_limit_s=1e-9)
+        for _ in range(100):
+            with pytest.raises(DatabaseError, match="1e-09 s"):
+                list(run_sql(hasty, ENDLESS.format("count(*)")).rows)
+            with engine.connect() as connection:
+                asked = f"SELECT count(*) FROM ({ENDLESS.format('x')} LIMIT 1000)"
+                assert connection.exec_driver_sql(asked).scalar() == 1000
 
 
 def test_whoever_takes_the_rows_may_be_slow(sample_engine: Engine) -> None:
