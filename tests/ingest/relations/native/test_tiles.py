@@ -33,8 +33,10 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(before)
 
 
-def draw(seed: int = 0, decimals: int | None = None) -> Tensor:
-    scores = torch.randn(ROWS, COLUMNS, generator=torch.Generator().manual_seed(seed))
+def draw(
+    seed: int = 0, decimals: int | None = None, shape: tuple[int, int] = (ROWS, COLUMNS)
+) -> Tensor:
+    scores = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
     return scores if decimals is None else scores.round(decimals=decimals)
 
 
@@ -69,6 +71,19 @@ def test_lists_of_rows_and_columns_are_those_of_sorting(places: int, decimals: i
     for sign in SIGNS:
         assert read(by_row, sign) == list_by_sorting(scores.numpy(), places, sign)
         assert read(by_column, sign) == list_by_sorting(scores.numpy().T, places, sign)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 1), (130, 1), (1, 130), (5, 16), (3, 17), (7, 64), (2, 128)])
+def test_no_score_is_missed_or_read_past_the_edge(shape: tuple[int, int]) -> None:
+    """Also where what is compared together ends with the tile, which `.ci/sanitized` looks at."""
+    scores = draw(3, shape=shape)
+    by_row, by_column = (native.CompiledLists(n, 4) for n in shape)
+    by_row.add_rows(scores, 0, 0)
+    by_column.add_columns(scores, 0, 0)
+    for sign in SIGNS:
+        assert read(by_row, sign) == list_by_sorting(scores.numpy(), 4, sign)
+        assert read(by_column, sign) == list_by_sorting(scores.numpy().T, 4, sign)
 
 
 @pytest.mark.usefixtures("threads")
