@@ -36,6 +36,9 @@ BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
 PAGE_CACHE_KIB = 256 * 1024
 ORDERED_JOINS = 12
 """How many tables PostgreSQL's planner orders by cost; from its `geqo_threshold` on it guesses."""
+UNBOUNDED = -1
+"""How many connections may be open beyond those kept: each thread's half-read result has one, and
+waiting for another thread's would last as long as nobody reads that one on."""
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 UNFINISHED = "unfinished copy"
 """What a database has for its schema while all of another is copied into it."""
@@ -90,7 +93,7 @@ def connect(url: URL, *, writing: bool = False, immutable: bool = False) -> Engi
         engine = create_engine(url)
     else:
         opener = _make_opener(path, writing=writing, immutable=immutable)
-        engine = create_engine(url, creator=opener)
+        engine = create_engine(url, creator=opener, max_overflow=UNBOUNDED)
         event.listen(engine, "checkout", _make_change_check(path))
     event.listen(engine, "connect", _set_pragmas)
     if writing:
@@ -123,7 +126,7 @@ def _make_change_check(path: Path) -> Callable[[Any, Any, Any], None]:
 
 def _connect_server(url: URL) -> Engine:
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, max_overflow=UNBOUNDED)
     except ModuleNotFoundError as error:
         raise DatabaseError(
             f"PostgreSQL needs {error.name}: pip install 'neurondb[postgres]'"

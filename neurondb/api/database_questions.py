@@ -4,7 +4,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from neurondb import named_queries
 from neurondb.api.result import Result
 from neurondb.api.token_lists import NEURON_ID, add_token_lists
-from neurondb.errors import UsageError
+from neurondb.errors import NeuronDBError, UsageError
 from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
@@ -189,7 +189,8 @@ class DatabaseQuestions:
         """Return the result of a question, once what is left of the last one has been read."""
         last = self._asked.last()
         if last is not None:
-            last.read_all()
+            with suppress(NeuronDBError):  # which is that result's, and said to whoever reads it on
+                last.read_all()
         result = Result(ask(), sql, parameters)
         self._asked.last = weakref.ref(result)
         return result

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from neurondb.errors import DatabaseError, NeuronDBError
 from neurondb.extras import name_missing_extras
 from neurondb.formatting.cells import format_cell
 from neurondb.sql import Rows
@@ -26,7 +27,8 @@ class Result:
 
     They are read from the database as they are asked for and kept, so that a result can be gone
     through again. The next question to the same database first reads what is left of the last
-    result, so that at most one is half read.
+    result, so that at most one is half read. A result whose reading failed or was interrupted has
+    not all rows: it says so to whoever reads on, instead of passing for a shorter one.
 
     >>> rows = db.find("model=sample-llama 1.7,1.8", columns="name,layer,class")
     >>> rows.columns
@@ -46,6 +48,7 @@ class Result:
         """What `:name` stood for in it, where the statement itself does not say so."""
         self._unread = rows.rows
         self._read: list[tuple[Any, ...]] = []
+        self._failure: str | None = None
         self._reading = RLock()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -79,9 +82,18 @@ class Result:
         return "\n".join([f"{len(self):,} row{'s' * (len(self) != 1)}", *lines, *ellipsis])
 
     def read_all(self) -> None:
-        """Read the rows that are left, so that the database is no longer needed."""
+        """Read the rows that are left, so that the database is no longer needed.
+
+        Raises:
+            DatabaseError: when they cannot be read, or could not be before.
+        """
         with self._reading:
-            self._read.extend(self._unread)
+            self._refuse_failed()
+            try:
+                self._read.extend(self._unread)
+            except BaseException as error:
+                self._failure = _say_failure(error)
+                raise
 
     def stream(self) -> Rows:
         """Return the columns, and the rows as they come: once, and without keeping them.
@@ -89,6 +101,7 @@ class Result:
         This is for results larger than memory; afterwards the result itself has only the rows that
         it had read before.
         """
+        self._refuse_failed()
         unread, self._unread = self._unread, iter(())
         return Rows(self.columns, _chain_rows(list(self._read), unread))
 
@@ -188,11 +201,19 @@ class Result:
     def _read_next(self) -> bool:
         """Read one more row; False where there is none."""
         with self._reading:
-            row = next(self._unread, None)
-            if row is None:
-                return False
-            self._read.append(row)
-            return True
+            self._refuse_failed()
+            try:
+                row = next(self._unread, None)
+                if row is not None:
+                    self._read.append(row)
+            except BaseException as error:
+                self._failure = _say_failure(error)
+                raise
+            return row is not None
+
+    def _refuse_failed(self) -> None:
+        if self._failure is not None:
+            raise DatabaseError(self._failure)
 
 
 class AblationRows(Result):
@@ -215,6 +236,14 @@ class AblationRows(Result):
         There are up to 50 of a run and metric. The database must still be open.
         """
         return self._ask_changed_tokens()
+
+
+def _say_failure(error: BaseException) -> str:
+    """Return what is said of a result that an error ended before its last row."""
+    if isinstance(error, NeuronDBError):
+        return str(error)
+    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
+    return f"the rows were not all read ({reason}); ask again"
 
 
 def _chain_rows(

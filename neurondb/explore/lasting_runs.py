@@ -51,4 +51,4 @@ def _find_link(links: Urls, kind: str) -> Callable[[str], str]:
 
 
 def _read_digests(request: Request, kind: str) -> dict[int, str]:
-    return request.site.cached(("digests", kind), lambda: compute_digests(request.connection, kind))
+    return request.cached(("digests", kind), lambda: compute_digests(request.connection, kind))

@@ -94,6 +94,8 @@ class Request:
         query: what follows the `?`, the first value of each name.
         form: what a form sent; empty unless it was POSTed.
         visitor: who asks.
+        version: of the database, before anything was read of it: the connection may read what was
+            written since, and never what was there before.
     """
 
     site: "Site"
@@ -102,6 +104,11 @@ class Request:
     query: Mapping[str, str]
     form: Mapping[str, str] = field(default_factory=dict)
     visitor: Visitor = Visitor()
+    version: Hashable = None
+
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the result of `compute` for this key, kept while the database is unchanged."""
+        return self.site.cached(key, compute, self.version)
 
 
 @dataclass(frozen=True)
@@ -224,19 +231,26 @@ class Site:
         Raises:
             NeuronDBError: as the page does, and when the database cannot be read or takes too long.
         """
+        version = self.version
         with (
             translate_errors(str(self.database.name)),
             self.engine.connect() as connection,
             _limit_time(connection, self.limit_s),
         ):
-            return view(Request(self, connection, path, query, form or {}, visitor))
+            return view(Request(self, connection, path, query, form or {}, visitor, version))
 
-    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the result of `compute` for this key, kept while the database is unchanged."""
+    def cached(self, key: Hashable, compute: Callable[[], T], version: Hashable) -> T:
+        """Return the result of `compute` for this key, kept while the database is unchanged.
+
+        Args:
+            key: what is computed.
+            compute: reads the database.
+            version: the database's before whoever computes had read anything of it; a later one
+                would keep what was read of an earlier one for good.
+        """
         # Visitors who come at the same time wait for one of them; each on its own, they would all
         # be slow enough to be given up.
         with self._locks.setdefault(key, Lock()):
-            version = self.version
             entry = self._cache.get(key)
             if entry is None or entry[0] != version:
                 if len(self._cache) >= _CACHE_SIZE:

@@ -132,11 +132,14 @@ class LimitedCursor(sqlite3.Cursor):
 
     def _translate(self, fetch: Callable[[], T]) -> T:
         """Return what a call returns; an error that means a limit becomes an operational error."""
+        found = getattr(self.connection, "limits", None)
+        limits = found if isinstance(found, ConnectionLimits) else None
+        if limits is not None:
+            limits.aggregates.refusal = None  # of a statement before
         try:
             return fetch()
         except (sqlite3.DataError, sqlite3.OperationalError, MemoryError) as error:
-            limits = getattr(self.connection, "limits", None)
-            refusal = limits.explain(error) if isinstance(limits, ConnectionLimits) else None
+            refusal = limits.explain(error) if limits else None
             message = refusal or explain_limit(error)
             if message is None:
                 raise

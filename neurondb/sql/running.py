@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -97,7 +97,9 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
 def _read_rows(
     result: CursorResult[Any], stack: ExitStack, stopwatch: "_Stopwatch"
 ) -> Iterator[tuple[Any, ...]]:
-    with stack:
+    # The statement ends before the connection is another thread's: one that is half read would
+    # forbid to define functions on it, and keep its next reader at an old state of the database.
+    with stack, closing(result):
         yield ()
         batches = result.partitions(ROWS_PER_FETCH)
         while True:

@@ -56,7 +56,7 @@ def answer(request: Request) -> Page:
     comparison_id = find_stored_comparison(request.connection, pair)
     if comparison_id is None:
         raise UnknownNameError(_say_not_compared(request, pair))
-    page = request.site.cached(
+    page = request.cached(
         ("comparison", comparison_id),
         lambda: comparisons.read_comparison_page(request.connection, pair, comparison_id, MOVED),
     )

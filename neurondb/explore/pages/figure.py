@@ -39,7 +39,7 @@ def answer(request: Request) -> Document:
     if any(parameter.name == "base_url" for parameter in figure.parameters):
         parameters["base_url"] = request.site.links.home().rstrip("/")
     name = figure.name
-    body = request.site.cached(
+    body = request.cached(
         ("figure", name, form, model, theme, *sorted(parameters.items())),
         lambda: _draw(request, name, form, model, theme, parameters),
     )

@@ -87,7 +87,7 @@ def _read_model(request: Request, summary: ModelSummary) -> HomeModel:
     page_stages = ("weights", "vocab", "activations")
     return HomeModel(
         model,
-        request.site.cached(key, lambda: count_model_classes(connection, model)),
+        request.cached(key, lambda: count_model_classes(connection, model)),
         find_reading(connection, model),
         stages,
         tuple(stage for stage in page_stages if stage not in stages),
@@ -98,7 +98,7 @@ def _read_model(request: Request, summary: ModelSummary) -> HomeModel:
 def _list_examples(request: Request, first: HomeModel) -> Iterator[Example]:
     """Yield searches that find something in a model."""
     model = first.model
-    start: StartingPoint = request.site.cached(
+    start: StartingPoint = request.cached(
         ("start", model.model_id), lambda: find_starting_point(request.connection, model)
     )
     class_names = {share.class_name for share in first.classes}

@@ -78,7 +78,7 @@ def answer(request: Request) -> Page:
         raise UnknownNameError(
             f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}"
         )
-    key, cached = model.model_id, request.site.cached
+    key, cached = model.model_id, request.cached
     line = cached(("layer", key, layer), lambda: read_layer_line(connection, model, layer))
     extremes = cached(
         ("extremes", key, layer), lambda: read_layer_extremes(connection, model, layer)

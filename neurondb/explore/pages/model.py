@@ -162,7 +162,7 @@ def answer(request: Request) -> Page:
     """
     connection = request.connection
     model = find_model(connection, request.path["model"])
-    key, cached = model.model_id, request.site.cached
+    key, cached = model.model_id, request.cached
     (ingested,) = read_status(connection, model.name).models
     classes = cached(("classes", key), lambda: count_model_classes(connection, model))
     layers = cached(("layers", key), lambda: read_layer_table(connection, model)) if classes else ()

@@ -80,7 +80,7 @@ def answer(request: Request) -> Page:
         UnknownNameError: when there is no such run.
     """
     run_id = find_number(request, "run", request.path["run_id"])
-    page = request.site.cached(("run", run_id), lambda: read_run_page(request.connection, run_id))
+    page = request.cached(("run", run_id), lambda: read_run_page(request.connection, run_id))
     bindings = {"run_id": run_id}
     content = Run(
         page,

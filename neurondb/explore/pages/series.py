@@ -44,7 +44,7 @@ def answer(request: Request) -> Page:
     """
     series_id = find_number(request, "series", request.path["series_id"])
     series = read_series(request.connection, series_id)
-    found = request.site.cached(
+    found = request.cached(
         ("series", series_id, series.created_at),
         lambda: read_series_page(request.connection, series, PATHS, MOVED),
     )

@@ -1,13 +1,15 @@
 """A database as Python asks it: the same answers as the command line's, errors of our tree."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import neurondb as ndb
-from neurondb.api import Database
+from neurondb.api import Database, Result
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError, ExpressionError, UnknownNameError, UsageError
 from neurondb.formatting.documents import format_json
@@ -140,6 +142,31 @@ def test_models_are_those_that_the_command_lists(db: Database, sample: Sample) -
 def test_many_unread_results_do_not_use_up_the_connections(db: Database) -> None:
     unread = [db.find(limit=40) for _ in range(40)]
     assert {len(result) for result in unread} == {40}
+
+
+def test_any_number_of_threads_have_a_half_read_result(db: Database) -> None:
+    """More than a pool of SQLAlchemy's has connections by default, where the next waits 30 s."""
+    query = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
+    barrier = threading.Barrier(20, timeout=60)
+
+    def ask(_: int) -> tuple[int, Result]:
+        result = db.sql(f"{query} LIMIT 2500")
+        barrier.wait()
+        return next(iter(result))[0], result
+
+    with ThreadPoolExecutor(20) as pool:
+        asked = list(pool.map(ask, range(20)))
+    assert [first for first, _ in asked] == [1] * 20
+    assert all(len(result) == 2500 for _, result in asked)
+
+
+def test_a_question_does_not_fail_by_the_one_before(db: Database) -> None:
+    counted = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
+    overflows = "CASE x WHEN 2000 THEN abs(-9223372036854775808) ELSE x END"
+    before = db.sql(counted.format(overflows))
+    assert list(db.sql("SELECT 1")) == [(1,)]
+    with pytest.raises(DatabaseError, match="integer overflow"):
+        len(before)
 
 
 def test_a_result_outlives_its_database(sample: Sample) -> None:

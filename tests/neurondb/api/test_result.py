@@ -1,13 +1,14 @@
 """Rows as Python has them, and as arrays and data frames."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from neurondb.api import Database, MissingExtraError, Result
+from neurondb.errors import DatabaseError
 from neurondb.sql import Rows
 
 MIXED = """
@@ -39,6 +40,30 @@ def test_rows_are_read_as_they_are_asked_for_and_kept() -> None:
     assert seen == [0, 1, 2, 3, 4]
     assert result[0] == (0,)
     assert result[-1] == (4,)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DatabaseError("gave up after 1 s"), "^gave up after 1 s$"),
+        (KeyboardInterrupt(), "not all read .interrupted.; ask again"),
+        (RuntimeError("odd"), "not all read .RuntimeError.*; ask again"),
+    ],
+)
+def test_a_result_that_failed_is_none_with_fewer_rows(error: BaseException, said: str) -> None:
+    def rows() -> Iterator[tuple[Any, ...]]:
+        yield (0,)
+        raise error
+
+    readings: list[Callable[[Result], object]] = [list, len, Result.read_all, Result.stream]
+    for read_first in readings[:3]:
+        result = Result(Rows(("n",), rows()), "SELECT n")
+        with pytest.raises(type(error)):
+            read_first(result)
+        for read_again in readings:
+            with pytest.raises(DatabaseError, match=said):
+                read_again(result)
+        assert next(iter(result)) == (0,)
 
 
 def test_a_stream_keeps_nothing() -> None:

@@ -87,6 +87,13 @@ def bounded() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def test_a_refusal_is_not_said_of_a_later_statement(bounded: sqlite3.Connection) -> None:
+    other = "SELECT instr(CAST(x'ff' AS TEXT), 'a')"
+    for asked, said in [("SELECT median('word')", "takes numbers"), (other, "raised exception")]:
+        with pytest.raises(sqlite3.OperationalError, match=said):
+            bounded.execute(asked).fetchall()
+
+
 @pytest.mark.parametrize("fetch", ["fetchall", "fetchmany"])
 def test_an_answer_fits_into_memory(fetch: str, bounded: sqlite3.Connection) -> None:
     n_rows = MOST_FETCHED // 1_000_000 + 2

@@ -5,14 +5,15 @@ import os
 import signal
 import sqlite3
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from neurondb.database import connect, parse_url
 from neurondb.errors import DatabaseError
-from neurondb.sql import run_sql
+from neurondb.sql import open_engine, run_sql
 from neurondb.sql.running import ReadOnlyAuthorizer
 from tests.support.sample_facts import Sample
 
@@ -140,6 +141,34 @@ def test_rows_dropped_unread_let_go_of_the_connection(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE mine (a)")
     engine.dispose()
+
+
+@pytest.mark.parametrize("left", ["dropped", "failed", "all read"])
+def test_a_statement_ends_before_its_connection_is_another_thread_s(
+    sample: Sample, left: str
+) -> None:
+    """SQLite defines no function anew while a statement runs, which tells whether one does."""
+    refused: list[str] = []
+
+    def define(connection: sqlite3.Connection, *_: object) -> None:
+        try:
+            connection.create_function("probe", 0, lambda: 1)
+        except sqlite3.OperationalError as error:
+            refused.append(str(error))
+
+    overflows = "CASE x WHEN 2000 THEN abs(-9223372036854775808) ELSE x END"
+    shown = overflows if left == "failed" else "x"
+    counted = f"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {shown}"
+    with open_engine(sample.url) as engine:
+        event.listen(engine, "checkout", define)
+        event.listen(engine, "checkin", define)
+        rows = run_sql(engine, f"{counted} FROM c LIMIT 3000").rows
+        assert next(rows) == (1,)
+        if left != "dropped":
+            with pytest.raises(DatabaseError) if left == "failed" else nullcontext():
+                list(rows)
+        del rows
+    assert refused == []
 
 
 def test_ctrl_c_stops_a_statement_that_yields_nothing(sample_engine: Engine) -> None:

@@ -82,7 +82,7 @@ def answer(request: Request) -> Page:
     expression, keys = read_expression(request), read_order(request)
     number = _read_page_number(request.query.get("page", "1"))
     neurons, extra_columns, last = _list_neurons(request, expression, keys, number)
-    cached = request.site.cached
+    cached = request.cached
     n = (number - 1) * ROWS + len(neurons) if last else None
     if n is None:
         n = cached(("count", text), lambda: _count_neurons(request, expression))
@@ -168,7 +168,7 @@ def _find_whole_models(request: Request, expression: Expression) -> list[Model] 
 def _read_class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
     """Return how many neurons of each class a model has, which are those of neuron_overview."""
     key = ("classes", model.model_id)
-    return request.site.cached(key, lambda: count_model_classes(request.connection, model))
+    return request.cached(key, lambda: count_model_classes(request.connection, model))
 
 
 def _make_sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:

@@ -99,7 +99,7 @@ def summarize_set(request: Request, expression: Expression) -> SetSummary:
 def _read_layers(request: Request, name: str, dataset: str | None) -> tuple[LayerLine, ...]:
     model = find_model(request.connection, name)
     key = ("layers", model.model_id) if dataset is None else ("layers", model.model_id, dataset)
-    return request.site.cached(key, lambda: read_layer_table(request.connection, model, dataset))
+    return request.cached(key, lambda: read_layer_table(request.connection, model, dataset))
 
 
 def _count_layers(groups: Iterable[_Group]) -> list[SetLayer]:

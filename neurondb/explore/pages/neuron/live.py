@@ -125,7 +125,7 @@ def _keep_examples(
 
 
 def _key(request: Request, neuron_id: int, window: Window) -> tuple[object, ...]:
-    return (request.site.version, neuron_id, window.text_id, window.position)
+    return (request.version, neuron_id, window.text_id, window.position)
 
 
 def _cut(window: Window, values: NeuronActivations) -> Trace:
