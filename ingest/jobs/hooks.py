@@ -52,9 +52,7 @@ def hook_module(request: HooksRequest, module: Any) -> Iterator[None]:
     """
     model, intervention = _build(request)
     running = _unwrap(module)
-    layout = choose_layout(
-        Settings(running.config.get_text_config().to_dict(), type(running).__name__)
-    )
+    layout = choose_layout(Settings(_read_config(running), type(running).__name__))
     _refuse_other_shape(model, layout.architecture)
     decoder = running.get_decoder()
     points = find_hook_points(decoder, layout)
@@ -71,6 +69,19 @@ def hook_module(request: HooksRequest, module: Any) -> Iterator[None]:
         for one in points:
             if isinstance(one, ExpertHookPoints):
                 one.routed.release()
+
+
+def _read_config(running: Any) -> dict[str, Any]:
+    """Return the configuration of a model that runs, as that of its checkpoint would be.
+
+    What transformers read from a GGUF file has ordinary weights, but its configuration still says
+    that they are quantised.
+    """
+    config: dict[str, Any] = running.config.get_text_config().to_dict()
+    quantisation = config.get("quantization_config")
+    if isinstance(quantisation, dict) and quantisation.get("quant_method") == "gguf":
+        del config["quantization_config"]
+    return config
 
 
 def make_lens_hooks(request: HooksRequest) -> list[LensHook]:

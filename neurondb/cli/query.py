@@ -56,11 +56,14 @@ def _answer(
 ) -> None:
     with Database(db) as database:
         rows = database.query(name, **parameters)
-        if write_rows(rows.stream(), destination, CAPTIONS) == 0:
+        n_rows = write_rows(rows.stream(), destination, CAPTIONS)
+        if n_rows == 0:
             click.echo("no rows", err=True)
             notes = named_queries.explain_empty(database.engine, name, parameters)
         else:
             notes = note_query_thresholds(database.engine, rows.columns, parameters.get("model"))
+            if n_rows == named_queries.load(name).bindings(parameters).get("limit"):
+                notes.append(f"the first {n_rows:,}, as limit says; --param limit=N for more")
         for line in notes:
             click.echo(line, err=True)
 

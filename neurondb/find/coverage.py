@@ -233,7 +233,23 @@ def explain_missing_layers(
         else part.model.name
         for part, layers in missing_layers.items()
     ]
-    return _format_missing_stage(stage, names, next(iter(missing_layers)).model, dataset)
+    first = next(iter(missing_layers)).model
+    dataset = dataset or _find_lacking_dataset(connection, stage, first)
+    return _format_missing_stage(stage, names, first, dataset)
+
+
+def _find_lacking_dataset(connection: Connection, stage: str, model: Model) -> NamedDataset | None:
+    """Return the dataset that a model shows, if the stage has rows on other datasets only."""
+    table, d = STAGES[stage].table, dataset_rows.c
+    if "dataset_id" not in table.c or has_rows(connection, table, model, model.dataset_id):
+        return None
+    first, last = model.first_neuron_id, model.first_neuron_id + model.n_ids - 1
+    any_rows = select(table.c.neuron_id).where(table.c.neuron_id.between(first, last)).limit(1)
+    if connection.execute(any_rows).first() is None:
+        return None
+    query = select(d.dataset_id, d.name, d.source).where(d.dataset_id == model.dataset_id)
+    row = connection.execute(query).first()
+    return None if row is None else NamedDataset(*row)
 
 
 def _find_lacking_layers(

@@ -206,7 +206,7 @@ def _suggest(
         for s in _list_spellings(token)
         if _has_token(connection, in_models & (tokens.c.token == s))
     ]
-    similar = similar or ([] if split else _find_similar(connection, in_models, token))
+    similar = similar or _find_similar(connection, in_models, token, only_reordered=bool(split))
     if similar:
         yield f"there is {', '.join(map(repr, similar))}"
     elif not split:
@@ -246,7 +246,9 @@ def _list_spellings(token: str) -> list[str]:
     return [form for case in cased for form in (case, f" {case}") if form not in ("", token)]
 
 
-def _find_similar(connection: Connection, in_models: ColumnElement[bool], token: str) -> list[str]:
+def _find_similar(
+    connection: Connection, in_models: ColumnElement[bool], token: str, *, only_reordered: bool
+) -> list[str]:
     """Return at most three tokens of nearly the same letters, first those in another order."""
     if len(token) > LONGEST_QUOTED:
         return []
@@ -255,6 +257,8 @@ def _find_similar(connection: Connection, in_models: ColumnElement[bool], token:
     candidates = connection.scalars(query.distinct().order_by(tokens.c.token)).all()
     letters = sorted(token)
     reordered = [candidate for candidate in candidates if sorted(candidate) == letters]
+    if only_reordered:  # what is several tokens is more likely meant so than misspelt otherwise
+        return reordered[:3]
     near_enough = _keep_sharing_letters(token, candidates)
     return list(dict.fromkeys([*reordered, *difflib.get_close_matches(token, near_enough)]))[:3]
 

@@ -11,9 +11,10 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, Engine, text
@@ -23,6 +24,7 @@ from neurondb.database import explain_database_error, get_driver_connection, ope
 from neurondb.errors import DatabaseError
 from neurondb.spelling import binding
 from neurondb.sql.limits import MOST_VALUES, STEPS_PER_CHECK, ConnectionLimits, explain_limit
+from neurondb.sql.near_names import suggest_near_names
 from neurondb.sql.translation import translate_aggregates
 
 Value: TypeAlias = str | int | float
@@ -82,7 +84,7 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
     with ExitStack() as stack:
         stopwatch = _Stopwatch(engine)
         guard = _Guard(ReadOnlyAuthorizer(), stopwatch)
-        stack.enter_context(_translate_errors(guard))
+        stack.enter_context(_translate_errors(guard, partial(suggest_near_names, engine, sql)))
         connection = stack.enter_context(engine.connect())
         stack.enter_context(_forbid_writing(connection, guard))
         with stopwatch.working():
@@ -275,7 +277,7 @@ def _escape_colons(sql: str, parameters: Parameters) -> str:
 
 
 @contextmanager
-def _translate_errors(guard: _Guard) -> Iterator[None]:
+def _translate_errors(guard: _Guard, suggest: Callable[[str], str]) -> Iterator[None]:
     authorizer, stopwatch = guard.authorizer, guard.stopwatch
     try:
         yield
@@ -302,7 +304,7 @@ def _translate_errors(guard: _Guard) -> Iterator[None]:
             raise DatabaseError(f"the statement costs too much: {limit_exceeded}") from error
         if message == _INTERRUPTED:
             raise KeyboardInterrupt from error
-        raise DatabaseError(f"the statement cannot be run: {message}") from error
+        raise DatabaseError(f"the statement cannot be run: {message}{suggest(message)}") from error
 
 
 def _describe_cause(error: Exception) -> str:

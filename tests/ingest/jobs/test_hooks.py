@@ -173,6 +173,19 @@ def test_transformer_lens_gets_the_same(
     assert torch.allclose(found, expected, atol=2e-4)
 
 
+def test_a_model_that_was_read_from_gguf_has_ordinary_weights(db: ndb.Database) -> None:
+    group = db.select(MODEL_NAME, neurons=CHOSEN)
+    read = load_model()
+    with group.hook_for(read):
+        expected = logits(read)
+    read.config.quantization_config = {"quant_method": "gguf", "gguf_file": "m.gguf"}
+    with group.hook_for(read):
+        assert torch.equal(logits(read), expected)
+    read.config.quantization_config = {"quant_method": "gptq", "bits": 4}
+    with pytest.raises(ModelError, match="stored quantised"), group.hook_for(read):
+        pass
+
+
 def test_other_models_are_refused(db: ndb.Database, model: Any) -> None:
     group = db.select(MODEL_NAME, neurons=CHOSEN)
     with (

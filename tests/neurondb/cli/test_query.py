@@ -55,6 +55,17 @@ def test_no_rows_says_so_on_stderr(sample: Sample) -> None:
     assert len(ended.stdout.splitlines()) == 1
 
 
+def test_an_answer_as_long_as_its_limit_says_that_there_may_be_more(sample: Sample) -> None:
+    asked = ("weakening-often", "--param", "freq=0", "--db", sample.url)
+    ended = ran(*asked, "--param", "limit=2")
+    assert len(ended.stdout.splitlines()) == 3
+    assert "the first 2" in ended.stderr
+    assert "--param limit=N" in ended.stderr
+    whole = ran(*asked)
+    assert 3 < len(whole.stdout.splitlines()) < 50
+    assert whole.stderr == ""
+
+
 def test_no_rows_of_a_place_that_is_not_there_says_which_are(sample: Sample) -> None:
     given = ("--param", "model=sample-gpt", "--param", "layer=9", "--param", "neuron=0")
     ended = ran("sign-cases-of-neuron", *given, "--db", sample.url)

@@ -211,6 +211,21 @@ def test_what_a_query_needs_is_told_where_it_is_missing(
     assert all(map(re.search, said, reasons))
 
 
+def test_labels_of_another_dataset_than_the_one_shown_are_not_denied(tmp_path: Path) -> None:
+    engine = changed(
+        tmp_path,
+        "INSERT INTO dataset_rows (dataset_id, name, source, fingerprint, n_texts) "
+        "VALUES (77, 'unlabelled', 'org/texts', 'g', 1)",
+        "UPDATE activation_stats SET dataset_id = 77 WHERE neuron_id < 256",
+        "UPDATE models SET dataset_id = 77 WHERE model_id = 1",
+    )
+    assert list(named_queries.run(engine, "labels-of-neuron", PLACE).rows) == []
+    (reason,) = named_queries.explain_empty(engine, "labels-of-neuron", PLACE)
+    assert reason.startswith("labels on 'unlabelled' were not ingested for sample-llama")
+    assert "--dataset org/texts --label-field" in reason
+    engine.dispose()
+
+
 @pytest.mark.parametrize("name", named_queries.list_names())
 def test_a_query_needs_what_is_known(name: str) -> None:
     assert set(named_queries.load(name).needs) <= set(empty_answers.NEEDS)

@@ -121,6 +121,16 @@ def test_several_tokens_are_named_with_their_ids(
         token_names.require_token(connection, " dog<b>", ["sample-llama"])
 
 
+def test_letters_turned_round_are_told_beside_the_tokens_that_a_text_is(
+    odd: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splitting(monkeypatch, lambda _request: [0, 13])
+    with pytest.raises(UnknownNameError, match=r"it is 2 tokens: .*; there is ' dog'$"):
+        called(odd, " dgo")
+    with pytest.raises(UnknownNameError, match=r"it is 2 tokens: ' dog' #0, '<b>' #13$"):
+        called(odd, " dxog")
+
+
 def test_another_spelling_of_one_token(odd: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     splitting(monkeypatch, lambda _request: [0])
     with pytest.raises(UnknownNameError, match=r"▁▁dog.*' dog' #0"):

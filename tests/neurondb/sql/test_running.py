@@ -106,7 +106,12 @@ def test_reading_of_every_kind_works(sample_engine: Engine, sql: str) -> None:
     ("sql", "said"),
     [
         ("SELEC 1", "SELEC"),
-        ("SELECT * FROM nowhere", "nowhere"),
+        ("SELECT * FROM nowhere", "nowhere$"),
+        ("SELECT * FROM nuerons", "'neurons'"),
+        ("SELECT * FROM main.neuron_overveiw", "'neuron_overview'"),
+        ("SELECT o.nmae FROM neuron_overview o", "'name'"),
+        ("SELECT fre FROM neuron_overview JOIN models USING (name)", "'freq'"),
+        ("SELECT nmae FROM (SELECT 1 AS x)", "no such column: nmae$"),
         ("SELECT 1; SELECT 2", "one statement"),
         ("SELECT :a", "a=VALUE"),
         ("", "no rows"),
