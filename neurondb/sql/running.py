@@ -36,6 +36,7 @@ ROWS_PER_FETCH: Final = 1_000
 TIME_LIMIT_S: Final = 300.0
 """Seconds that the database may work at a statement, unless the engine's option says otherwise."""
 _INTERRUPTED: Final = "interrupted"
+_DENIED: Final = "not authorized"
 _OF_AGGREGATE: Final = "user-defined aggregate"
 _TIMEOUT: Final = "canceling statement due to statement timeout"
 _IS_VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
@@ -339,7 +340,8 @@ def _is_lost_interrupt(error: Exception, refusal: str | None) -> bool:
     """
     cause = getattr(error, "orig", None) or error
     code = getattr(cause, "sqlite_errorcode", None)
-    return code == sqlite3.SQLITE_AUTH or (refusal is None and _OF_AGGREGATE in str(cause))
+    denied = code == sqlite3.SQLITE_AUTH or str(cause).startswith(_DENIED)  # a function, otherwise
+    return denied or (refusal is None and _OF_AGGREGATE in str(cause))
 
 
 def _describe_cause(error: Exception) -> str:

@@ -185,23 +185,32 @@ def test_ctrl_c_stops_a_statement_that_yields_nothing(sample_engine: Engine) -> 
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize(
-    ("owner", "method"),
-    [
-        (ReadOnlyAuthorizer, "_allows"),
-        (aggregates._Median, "_compute"),
-        (aggregates._Median, "step"),
-    ],
-)
-def test_ctrl_c_in_what_sqlite_calls_is_no_error_of_the_statement(
-    sample_engine: Engine, owner: type, method: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["__init__", "step", "_compute"])
+def test_ctrl_c_in_an_aggregate_is_no_error_of_the_statement(
+    sample_engine: Engine, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(owner, method, interrupt)
+    monkeypatch.setattr(aggregates._Median, method, interrupt)
     with pytest.raises(KeyboardInterrupt):
         list(run_sql(sample_engine, "SELECT median(layer) FROM neurons").rows)
+
+
+@pytest.mark.parametrize(
+    "action", [sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION]
+)
+def test_ctrl_c_in_the_authorizer_is_one_whatever_it_is_asked_about(
+    sample_engine: Engine, action: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(asked: int, *_: object) -> bool:
+        if asked == action:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(ReadOnlyAuthorizer, "_allows", staticmethod(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        list(run_sql(sample_engine, "SELECT max(layer) FROM neurons").rows)
 
 
 @pytest.mark.parametrize("method", ["__init__", "lift"])
