@@ -28,6 +28,7 @@ from neurondb.sqlite_files import (
     open_file,
     open_finished,
     open_to_read,
+    read_identity,
     read_stamp,
 )
 
@@ -74,6 +75,17 @@ def parse_url(location: str | None) -> URL:
     return url
 
 
+def pin_location(location: str | None) -> str:
+    """Return a path or URL that goes on to mean the same when the working directory changes.
+
+    Raises:
+        DatabaseError: as `parse_url` does.
+    """
+    location = location or find_default_database()
+    path = get_sqlite_path(parse_url(location))
+    return location if path is None else str(path.absolute())
+
+
 def _make_file_url(path: str) -> URL:
     file = path if path == MEMORY else str(Path(path).expanduser())
     if file == MEMORY != path:
@@ -114,11 +126,21 @@ def _make_opener(path: Path, *, writing: bool, immutable: bool) -> Callable[[], 
 
 
 def _make_change_check(path: Path) -> Callable[[Any, Any, Any], None]:
-    """Return a listener that reopens a file opened as unchanging which has changed since."""
+    """Return a listener that opens a file again which another one has taken the place of.
+
+    So it does with one that was opened as unchanging and has changed since, and with a connection
+    on which Ctrl-C has left the limits of a statement. A file that is gone is read on: its place is
+    empty for a moment where a folder takes that of another one.
+    """
 
     def check(connection: Any, _record: object, _proxy: object) -> None:
-        stamp = connection.stamp if isinstance(connection, FileConnection) else None
-        if stamp is not None and stamp != read_stamp(path):
+        if not isinstance(connection, FileConnection):
+            return
+        if connection.guarded:
+            raise DisconnectionError("the limits of a statement were not lifted")
+        if connection.file != (read_identity(path) or connection.file):
+            raise DisconnectionError(f"{path} is another file")
+        if connection.stamp is not None and connection.stamp != read_stamp(path):
             raise DisconnectionError(f"{path} has changed")
 
     return check

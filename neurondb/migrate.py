@@ -1,6 +1,7 @@
 """Create and upgrade a database by the migrations in migrations/."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 from alembic import command
@@ -19,7 +20,7 @@ from neurondb.errors import DatabaseError
 from neurondb.paths import find_folder
 from neurondb.schema import VIEWS, codes, tables
 from neurondb.server_locks import take_turn
-from neurondb.sqlite_files import check_readable
+from neurondb.sqlite_files import check_readable, open_file
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
 
@@ -71,11 +72,21 @@ def create_or_open(location: str | None = None) -> Engine:
             upgrade(engine)
     except BaseException:
         engine.dispose()
-        if is_new and path is not None:
+        if is_new and path is not None and not _is_of_others(path):
             _remove(path)
         raise
     check_revision(engine)
     return engine
+
+
+def _is_of_others(path: Path) -> bool:
+    """Tell whether another process, which began at the same time, makes or made the database."""
+    try:
+        with closing(open_file(path, "mode=rw", timeout=0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def _remove(path: Path) -> None:

@@ -30,9 +30,17 @@ Stamp: TypeAlias = tuple[tuple[int, int] | None, ...]
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection to a file; `stamp` is the `read_stamp` of a file opened as unchanging."""
+    """A connection to a file.
 
+    Attributes:
+        file: which file it is, by `read_identity`; another one may take its place.
+        stamp: the `read_stamp` of a file opened as unchanging.
+        guarded: whether limits for one statement are on it; the pool hands out no such connection.
+    """
+
+    file: tuple[int, int] | None = None
     stamp: Stamp | None = None
+    guarded: bool = False
 
 
 def format_uri(path: Path | str, options: str) -> str:
@@ -46,9 +54,12 @@ def open_file(path: Path | str, options: str, **options_of_connect: Any) -> sqli
     `options_of_connect` is for `sqlite3.connect`; any thread may use the connection.
     """
     options_of_connect.setdefault("factory", FileConnection)
+    file = read_identity(path)
     connection: sqlite3.Connection = sqlite3.connect(
         format_uri(path, options), uri=True, check_same_thread=False, **options_of_connect
     )
+    if isinstance(connection, FileConnection):
+        connection.file = file
     return connection
 
 
@@ -111,6 +122,18 @@ def find_unwritten_log(path: Path | str) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def read_identity(path: Path | str) -> tuple[int, int] | None:
+    """Return which file it is that has this name now, whatever is in it; None where there is none.
+
+    SQLite reads on in a file that another one was renamed over.
+    """
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def read_stamp(path: Path | str) -> Stamp:

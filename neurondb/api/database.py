@@ -19,7 +19,7 @@ from neurondb.api.neuron_group import NeuronGroup
 from neurondb.api.requests import SELECTIONS, choose_neurons, name_selections
 from neurondb.api.stored_model import StoredModel
 from neurondb.contracts.progress import Progress
-from neurondb.database import format_url, open_existing, translate_errors
+from neurondb.database import format_url, open_existing, pin_location, translate_errors
 from neurondb.errors import UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.neurons import NeuronPlace, parse_neuron
@@ -55,8 +55,8 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments, DatabaseAnnot
         Raises:
             DatabaseError: when there is none, or it is older, newer or something else.
         """
-        self.location = None if location is None else str(location)
-        """What was opened, as it was given."""
+        self.location = pin_location(None if location is None else str(location))
+        """What is open: a URL, or a path from the root, wherever this process goes."""
         self._opened = open_existing(self.location)
         self.engine: Engine = self._opened.execution_options(time_limit_s=time_limit)
         super().__init__()

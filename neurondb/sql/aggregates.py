@@ -87,18 +87,19 @@ class _Aggregate(ABC):
     """
 
     per_row = 1
+    _room = 0
 
     def __init__(self, limits: AggregateLimits, name: str) -> None:
         self._limits = limits
         self._name = name
         self._values = array("d")
-        self._room = 0
         self._start = 0
         self._result: float | None = None
         self._is_known = False
 
     def __del__(self) -> None:
-        self._limits.give_back(self._room)
+        if self._room:  # Ctrl-C may come before there are limits
+            self._limits.give_back(self._room)
 
     def step(self, *row: SqlValue) -> None:
         """Take a row in."""

@@ -25,6 +25,9 @@ MOST_VALUES_OF_VISITORS: Final = 5_000_000
 """The same on a connection of the site."""
 MOST_MEMORY: Final = 2 * 2**30
 """Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
+MOST_CACHED: Final = MOST_MEMORY // 2
+"""Bytes of all from which its caches grow no more: those of many connections, each of which may
+have `PAGE_CACHE_KIB`, would leave no room for what a statement needs."""
 LONGEST_STATEMENT: Final = 100_000
 """Characters of a visitor's statement: what stands in it once runs without a look at the clock."""
 MOST_COLUMNS: Final = 200
@@ -98,6 +101,7 @@ def limit_memory() -> None:
     """Limit the memory that SQLite takes for all statements of this process, until it ends."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"PRAGMA hard_heap_limit = {MOST_MEMORY}")
+        connection.execute(f"PRAGMA soft_heap_limit = {MOST_CACHED}")
 
 
 def explain_limit(error: BaseException) -> str | None:

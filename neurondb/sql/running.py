@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -26,6 +26,7 @@ from neurondb.spelling import binding
 from neurondb.sql.limits import MOST_VALUES, STEPS_PER_CHECK, ConnectionLimits, explain_limit
 from neurondb.sql.near_names import suggest_near_names
 from neurondb.sql.translation import translate_aggregates
+from neurondb.sqlite_files import FileConnection
 
 Value: TypeAlias = str | int | float
 """The types of a statement's parameters, besides NULL."""
@@ -37,6 +38,8 @@ ROWS_PER_FETCH: Final = 1_000
 TIME_LIMIT_S: Final = 300.0
 """Seconds that the database may work at a statement, unless the engine's option says otherwise."""
 _INTERRUPTED: Final = "interrupted"
+_DENIED: Final = "not authorized"
+_OF_AGGREGATE: Final = "user-defined aggregate"
 _TIMEOUT: Final = "canceling statement due to statement timeout"
 _IS_VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
 _COMMENTS: Final = r"(?:\s|--.*(?:\n|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*"
@@ -101,7 +104,8 @@ def _read_rows(
 ) -> Iterator[tuple[Any, ...]]:
     # The statement ends before the connection is another thread's: one that is half read would
     # forbid to define functions on it, and keep its next reader at an old state of the database.
-    with stack, closing(result):
+    stack.callback(_close, result)
+    with stack:
         yield ()
         batches = result.partitions(ROWS_PER_FETCH)
         while True:
@@ -110,6 +114,11 @@ def _read_rows(
             if batch is None:
                 return
             yield from map(tuple, batch)
+
+
+def _close(result: CursorResult[Any]) -> None:
+    if not result.connection.invalidated:  # Ctrl-C while rows are fetched closes all of it
+        result.close()
 
 
 class _Stopwatch:
@@ -222,22 +231,39 @@ def _forbid_writing(connection: Connection, guard: _Guard) -> Iterator[None]:
         return
     connection.begin()  # before the authorizer, which would refuse it
     raw: sqlite3.Connection = get_driver_connection(connection)
-    # Python handles Ctrl-C only between its own instructions: return to it now and then.
-    raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
-    guard.limits = bounds = ConnectionLimits(raw, MOST_VALUES, stopwatch.over)
-    (previous,) = raw.execute("PRAGMA query_only").fetchone()
-    raw.execute("PRAGMA query_only = ON")
-    raw.set_authorizer(guard.authorizer)
     try:
-        yield
+        _mark(raw, guarded=True)
+        # Python handles Ctrl-C only between its own instructions: return to it now and then.
+        raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
+        guard.limits = ConnectionLimits(raw, MOST_VALUES, stopwatch.over)
+        (previous,) = raw.execute("PRAGMA query_only").fetchone()
+        raw.execute("PRAGMA query_only = ON")
+        raw.set_authorizer(guard.authorizer)
+        try:
+            yield
+        finally:
+            if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
+                _lift(raw, guard.limits, previous)
     finally:
-        if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
-            # The handler first: SQLite counts a cached statement's instructions over all its runs,
-            # so that a clock that has run out would stop the pragma below now and then.
-            raw.set_progress_handler(None, 0)
-            bounds.lift()
-            raw.set_authorizer(None)
-            raw.execute(f"PRAGMA query_only = {previous}")
+        # Ctrl-C may fall into what is above, and leave a connection that nobody can use.
+        if isinstance(raw, FileConnection) and raw.guarded and not connection.invalidated:
+            connection.invalidate()
+
+
+def _lift(raw: sqlite3.Connection, limits: ConnectionLimits, query_only: int) -> None:
+    # The handler first: SQLite counts a cached statement's instructions over all its runs, so that
+    # a clock that has run out would stop the pragma below now and then.
+    raw.set_progress_handler(None, 0)
+    limits.lift()
+    raw.set_authorizer(None)
+    raw.execute(f"PRAGMA query_only = {query_only}")
+    _mark(raw, guarded=False)
+
+
+def _mark(raw: sqlite3.Connection, *, guarded: bool) -> None:
+    """Say whether a guard is on a connection, which then nobody else gets."""
+    if isinstance(raw, FileConnection):
+        raw.guarded = guarded
 
 
 @contextmanager
@@ -299,12 +325,25 @@ def _translate_errors(guard: _Guard, suggest: Callable[[str], str]) -> Iterator[
                 f"gave up after {stopwatch.limit_s:g} s; "
                 "ask for less: one model, one layer, a limit"
             ) from error
+        if _is_lost_interrupt(error, refusal):
+            raise KeyboardInterrupt from error
         limit_exceeded = explain_limit(getattr(error, "orig", None) or error)
         if limit_exceeded is not None:
             raise DatabaseError(f"the statement costs too much: {limit_exceeded}") from error
         if message == _INTERRUPTED:
             raise KeyboardInterrupt from error
         raise DatabaseError(f"the statement cannot be run: {message}{suggest(message)}") from error
+
+
+def _is_lost_interrupt(error: Exception, refusal: str | None) -> bool:
+    """Tell whether an error is Ctrl-C in what SQLite calls: the authorizer, or an aggregate.
+
+    Whatever these refuse, they say why; SQLite has only that they failed.
+    """
+    cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    denied = code == sqlite3.SQLITE_AUTH or str(cause).startswith(_DENIED)  # a function, otherwise
+    return denied or (refusal is None and _OF_AGGREGATE in str(cause))
 
 
 def _describe_cause(error: Exception) -> str:

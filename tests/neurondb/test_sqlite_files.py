@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from neurondb import database, migrate, sqlite_files
 from neurondb.errors import DatabaseError
@@ -179,3 +180,52 @@ def test_a_database_that_could_not_be_made_leaves_nothing(
     with pytest.raises(DatabaseError, match="the disk is full"):
         migrate.create_or_open(str(tmp_path / "x.db"))
     assert in_it(tmp_path) == []
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["made", "being made"])
+def test_a_database_that_another_process_makes_at_the_same_time_stays(
+    finished: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.db"
+    opened: list[sqlite3.Connection] = []
+
+    def is_interrupted(_engine: Engine) -> None:
+        opened.append(sqlite_files.open_file(path, "mode=rw", isolation_level=None))
+        opened[0].execute("BEGIN IMMEDIATE")
+        opened[0].execute("CREATE TABLE theirs (x)")
+        if finished:
+            opened[0].execute("COMMIT")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(migrate, "upgrade", is_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        migrate.create_or_open(str(path))
+    if not finished:
+        opened[0].execute("COMMIT")
+    opened[0].close()
+    with closing(sqlite3.connect(path)) as found:
+        assert found.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_a_file_that_takes_the_place_of_another_is_the_one_that_is_asked(
+    wal: bool, sample: Sample, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "x.db", tmp_path / "other.db"
+    for file, name in ((path, "before"), (other, "after")):
+        shutil.copy(sample.path, file)
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(f"PRAGMA journal_mode = {'wal' if wal else 'delete'}")
+            connection.execute("UPDATE models SET name = ? WHERE model_id = 1", (name,))
+            connection.commit()
+    asked = "SELECT name FROM models WHERE model_id = 1"
+    for opened in (database.open_existing, database.open_immutable):
+        shutil.copy(path, tmp_path / "now.db")
+        engine = opened(str(tmp_path / "now.db"))
+        assert list(run_sql(engine, asked).rows) == [("before",)]
+        shutil.copy(other, tmp_path / "next.db")
+        (tmp_path / "next.db").replace(tmp_path / "now.db")
+        assert list(run_sql(engine, asked).rows) == [("after",)]
+        (tmp_path / "now.db").unlink()
+        assert list(run_sql(engine, asked).rows) == [("after",)]
+        engine.dispose()

@@ -1,6 +1,7 @@
 """A database as Python asks it: the same answers as the command line's, errors of our tree."""
 
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,24 @@ def test_a_path_opens_too(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> No
     path = Path(sample.url.removeprefix("sqlite:///"))
     with ndb.open(path) as by_path, ndb.open() as by_default:
         assert by_path.count() == by_default.count() == len(sample.neurons)
+
+
+def test_it_stays_the_same_wherever_the_process_goes(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(sample.path, tmp_path / "here.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEURONDB_URL", "here.db")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "said.csv").write_text("model,neuron,key,value\nsample-llama,0.1,k,v\n")
+    for location in ("here.db", "sqlite:///here.db", None):
+        with Database(location) as db, db.connect():  # so that the next one is opened anew
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            assert db.count("model=sample-llama") == len(sample.neurons) // 2
+            report = db.annotate(tmp_path / "said.csv", source="me")
+            assert report.n_new + report.n_same == 1
+            monkeypatch.chdir(tmp_path)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_no_database_is_an_error_of_ours(tmp_path: Path) -> None:

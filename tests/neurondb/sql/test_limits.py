@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -142,3 +144,37 @@ def test_a_stored_text_of_a_book_passes(sample_engine: Engine, tmp_path: Path) -
     with open_engine(str(path)) as engine:
         rows = list(run_sql(engine, "SELECT text, length(text) FROM texts WHERE text_id = 1").rows)
     assert rows == [(book, len(book))]
+
+
+# --- all connections of a process --------------------------------------------------------------
+
+MANY_CACHES = """
+import sqlite3, sys
+from neurondb.sql import limits
+
+limits.MOST_MEMORY //= 64
+limits.MOST_CACHED //= 64
+limits.limit_memory()
+connections = [sqlite3.connect(sys.argv[1]) for _ in range(5)]
+for connection in connections:
+    connection.execute("PRAGMA cache_size = -30000")
+    print(connection.execute("SELECT sum(length(x)) FROM t").fetchone()[0])
+ordered = connections[0].execute("SELECT x FROM t ORDER BY random() LIMIT 2000").fetchall()
+print(len(ordered))
+"""
+"""Each of the connections may keep as much as the whole process may have, which is the 64th."""
+
+
+def test_caches_leave_room_for_what_statements_need(tmp_path: Path) -> None:
+    """The limit holds for a whole process, so that another one tries it."""
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.executemany("INSERT INTO t VALUES (zeroblob(3000))", [()] * 8000)
+        connection.commit()
+    ran = subprocess.run(
+        [sys.executable, "-c", MANY_CACHES, str(tmp_path / "t.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.split() == ["24000000"] * 5 + ["2000"], ran.stderr

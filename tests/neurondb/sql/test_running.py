@@ -7,13 +7,15 @@ import sqlite3
 import threading
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
 
 from neurondb.database import connect, parse_url
 from neurondb.errors import DatabaseError
-from neurondb.sql import open_engine, run_sql
+from neurondb.sql import aggregates, open_engine, run_sql
+from neurondb.sql.limits import LONGEST_VALUE, ConnectionLimits
 from neurondb.sql.running import ReadOnlyAuthorizer
 from tests.support.sample_facts import Sample
 
@@ -186,6 +188,56 @@ def test_ctrl_c_stops_a_statement_that_yields_nothing(sample_engine: Engine) -> 
         list(run_sql(sample_engine, f"SELECT COUNT(*) FROM ({ENDLESS})").rows)
     interrupt.cancel()
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("method", ["__init__", "step", "_compute"])
+def test_ctrl_c_in_an_aggregate_is_no_error_of_the_statement(
+    sample_engine: Engine, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aggregates._Median, method, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_sql(sample_engine, "SELECT median(layer) FROM neurons").rows)
+
+
+@pytest.mark.parametrize(
+    "action", [sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION]
+)
+def test_ctrl_c_in_the_authorizer_is_one_whatever_it_is_asked_about(
+    sample_engine: Engine, action: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(asked: int, *_: object) -> bool:
+        if asked == action:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(ReadOnlyAuthorizer, "_allows", staticmethod(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        list(run_sql(sample_engine, "SELECT max(layer) FROM neurons").rows)
+
+
+@pytest.mark.parametrize("method", ["__init__", "lift"])
+def test_ctrl_c_leaves_no_limits_for_what_comes_next(
+    sample: Sample, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may fall into the limits' being set, and into their being lifted."""
+    done = getattr(ConnectionLimits, method)
+
+    def interrupt(*arguments: Any) -> None:
+        if method == "__init__":
+            done(*arguments)
+        raise KeyboardInterrupt
+
+    with open_engine(sample.url) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(ConnectionLimits, method, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                list(run_sql(engine, "SELECT 1").rows)
+        with engine.connect() as connection:
+            asked = f"SELECT length(zeroblob({LONGEST_VALUE * 2}))"
+            assert connection.exec_driver_sql(asked).scalar() == LONGEST_VALUE * 2
 
 
 def test_guard_denies_what_it_does_not_know() -> None:
