@@ -206,6 +206,23 @@ def test_plain_sql_only_reads(both: tuple[str, str]) -> None:
         assert list(run_sql(engine, "SELECT count(*) FROM neurons").rows) == [row]
 
 
+@pytest.mark.parametrize(
+    ("sql", "meant"),
+    [
+        ("SELECT * FROM neuron_overveiw", "neuron_overview"),
+        ("SELECT frq FROM activation_stats", "freq"),
+        ("SELECT s.frq FROM activation_stats s", "freq"),
+    ],
+)
+def test_unknown_names_are_told_with_near_ones(both: tuple[str, str], sql: str, meant: str) -> None:
+    for location in both:
+        with (
+            open_engine(location) as engine,
+            pytest.raises(DatabaseError, match=f"did you mean .*'{meant}'"),
+        ):
+            run_sql(engine, sql)
+
+
 def test_status_and_schema_are_whole(both: tuple[str, str]) -> None:
     with open_readonly(both[1]) as connection:
         assert read_status(connection).models
