@@ -89,11 +89,14 @@ class WorkerProcess:
         source, target = self._process.stdout, self._process.stdin
         assert source is not None
         assert target is not None
-        expired = threading.Event()
+        expired, over = threading.Event(), threading.Event()
+        turn = threading.Lock()
 
         def expire() -> None:
-            expired.set()
-            self.stop()
+            with turn:
+                if not over.is_set():
+                    expired.set()
+                    self.stop()
 
         timer = threading.Timer(seconds, expire)
         timer.daemon = True
@@ -107,6 +110,9 @@ class WorkerProcess:
             raise WorkerEndedError(self._say_end(seconds, expired=expired.is_set())) from error
         finally:
             timer.cancel()
+            with turn:  # a timer that runs already is not cancelled
+                over.set()
+            self._ended |= expired.is_set()  # also where the answer was there just before
         if kind == ERROR:
             raise content
         return content
