@@ -28,8 +28,6 @@ from neurondb.sqlite_files import (
     open_file,
     open_finished,
     open_to_read,
-    read_identity,
-    read_stamp,
 )
 
 BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
@@ -126,11 +124,9 @@ def _make_opener(path: Path, *, writing: bool, immutable: bool) -> Callable[[], 
 
 
 def _make_change_check(path: Path) -> Callable[[Any, Any, Any], None]:
-    """Return a listener that opens a file again which another one has taken the place of.
+    """Return a listener that opens a file again where it has to be.
 
-    So it does with one that was opened as unchanging and has changed since, and with a connection
-    on which Ctrl-C has left the limits of a statement. A file that is gone is read on: its place is
-    empty for a moment where a folder takes that of another one.
+    So it is with a connection on which Ctrl-C has left the limits of a statement.
     """
 
     def check(connection: Any, _record: object, _proxy: object) -> None:
@@ -138,10 +134,8 @@ def _make_change_check(path: Path) -> Callable[[Any, Any, Any], None]:
             return
         if connection.guarded:
             raise DisconnectionError("the limits of a statement were not lifted")
-        if connection.file != (read_identity(path) or connection.file):
-            raise DisconnectionError(f"{path} is another file")
-        if connection.stamp is not None and connection.stamp != read_stamp(path):
-            raise DisconnectionError(f"{path} has changed")
+        if change := connection.explain_change(path):
+            raise DisconnectionError(change)
 
     return check
 

@@ -42,6 +42,19 @@ class FileConnection(sqlite3.Connection):
     stamp: Stamp | None = None
     guarded: bool = False
 
+    def explain_change(self, path: Path | str) -> str:
+        """Return why the file has to be opened again; '' where it has not.
+
+        Another one has taken its place, or it was opened as unchanging and has changed since. A
+        file that is gone is read on: its place is empty for a moment where a folder takes that of
+        another one.
+        """
+        if self.file != (read_identity(path) or self.file):
+            return f"{path} is another file"
+        if self.stamp is not None and self.stamp != read_stamp(path):
+            return f"{path} has changed"
+        return ""
+
 
 def format_uri(path: Path | str, options: str) -> str:
     """Return the URI of a file: `#`, `?`, `%` and any other bytes are part of its name."""

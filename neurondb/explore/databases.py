@@ -12,11 +12,11 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import finalize
 
 from datasette.database import QueryInterrupted
@@ -27,10 +27,14 @@ from neurondb.schema import VIEWS, metadata
 from neurondb.sql.limits import LimitedConnection, limit_memory
 from neurondb.sqlite_files import open_file, open_finished, open_to_read
 
+T = TypeVar("T")
+
 _DATASETTES: Final = frozenset({"-", "_internal", "_memory", "static", "favicon"})
 """These first parts of addresses, and these names, mean something to Datasette itself."""
 _CONNECTION_LISTS: Final = ("_all_file_connections", "_all_connections")
 """Datasette 0.65 and 1.0 keep the connections that they close in these attributes."""
+_EXECUTES: Final = ("_execute_fn", "execute_fn")
+"""What runs a function on a thread's connection, in Datasette 1.0 and 0.65."""
 _SMALL: Final = frozenset({"datasets", "random_regions", "dataset_rows"})
 _LARGE: Final = frozenset({"activation_histograms", "label_stats", "property_effects"})
 """These tables have some rows a neuron, though their names do not end in `_rows`."""
@@ -56,6 +60,9 @@ def prepare_databases(datasette: Any) -> None:
 def _adopt(datasette: Any, database: Any) -> None:
     database.neurondb_file = str(database.path)
     database.connect = partial(_connect, database)
+    method = next(one for one in _EXECUTES if hasattr(database, one))
+    execute = getattr(database, method)
+    setattr(database, method, partial(_execute_on_current, datasette, database, execute))
     if not _is_text(database.neurondb_file):
         # Code that lists databases stores and prints their paths.
         database.path = _link_to_file(database)
@@ -131,6 +138,34 @@ def _connect(database: Any, write: bool = False) -> sqlite3.Connection:
     for name in _CONNECTION_LISTS:
         if hasattr(database, name):
             getattr(database, name).append(connection)
+    return connection
+
+
+async def _execute_on_current(
+    datasette: Any,
+    database: Any,
+    execute: Callable[[Callable[[Any], T]], Awaitable[T]],
+    function: Callable[[Any], T],
+) -> T:
+    """Do what Datasette's own method does, on the file that has this name now.
+
+    Each of its threads keeps its connection for good, also to a file that another one replaced.
+    """
+    return await execute(lambda first: function(_find_current(datasette, database, first)))
+
+
+def _find_current(datasette: Any, database: Any, first: Any) -> Any:
+    """Return the connection that stands for a thread's first one, opened again where need be."""
+    if not isinstance(first, LimitedConnection):
+        return first
+    connection = first.successor or first
+    if connection.explain_change(database.neurondb_file):
+        opened = database.connect()
+        datasette._prepare_connection(opened, database.name)
+        first.successor = opened
+        if connection is not first:
+            connection.close()
+        connection = opened
     return connection
 
 

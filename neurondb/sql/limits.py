@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from neurondb.sql.aggregates import GAVE_UP, AggregateLimits, add_aggregates
 from neurondb.sql.functions import add_square_root, replace_slow_functions
+from neurondb.sqlite_files import FileConnection
 
 T = TypeVar("T")
 
@@ -171,8 +172,14 @@ class _Clock:
         return self.handler is not None and bool(self.handler())
 
 
-class LimitedConnection(sqlite3.Connection):
-    """A connection for statements of strangers: everything that they may cost is limited."""
+class LimitedConnection(FileConnection):
+    """A connection for statements of strangers: everything that they may cost is limited.
+
+    Attributes:
+        successor: what is used in place of it since its file was replaced.
+    """
+
+    successor: "LimitedConnection | None" = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -139,3 +139,28 @@ def test_a_finished_file_is_served_where_nothing_can_be_made_beside_it(
     Path(f"{path}-shm").symlink_to("nowhere")
     for how in ("serve", "public", "plain"):
         check(served(path, how))
+
+
+@pytest.mark.parametrize("how", ["serve", "plain"])
+def test_a_file_that_took_the_place_of_another_is_the_one_that_is_asked(
+    how: str, sample: Sample, tmp_path: Path
+) -> None:
+    """Every page is of the new one, and Datasette's own pages are too."""
+    path, query = tmp_path / "x.db", urlencode({"sql": "SELECT DISTINCT source FROM models"})
+    shutil.copy(sample.path, path)
+    with asked(served(path, how)) as get:
+        for source in ("the second", "the third"):
+            for _ in range(8):  # as many as there may be threads
+                assert source not in get("/x/models.json?_shape=array").text
+            new = tmp_path / "new.db"
+            shutil.copy(sample.path, new)
+            with closing(sqlite3.connect(new)) as connection:
+                connection.execute("UPDATE models SET source = ?", (source,))
+                connection.commit()
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            new.rename(path)
+            for _ in range(8):
+                assert source in get("/x/models.json?_shape=array").text
+                editor = "/x/-/query.json" if MODERN else "/x.json"
+                assert source in get(f"{editor}?{query}").text
+            assert source in get(f"/model/{LLAMA}.json").text
