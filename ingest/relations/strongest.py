@@ -55,30 +55,53 @@ class PlainLists:
         n_lists: How many there are.
         places: Of each of them, and each sign.
         device: Where the scores are.
+        dtype: Their type.
     """
 
-    def __init__(self, n_lists: int, places: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        n_lists: int,
+        places: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         shape = (len(SIGNS), n_lists, places)
-        self.scores = torch.full(shape, -torch.inf, device=device)
+        self.scores = torch.full(shape, -torch.inf, device=device, dtype=dtype)
         self.ids = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
         """See `TileLists`."""
         n_places = self.scores.shape[2]
+        n_best = min(n_places, tile.shape[1])
+        if n_best == 0:
+            return
         lists = slice(first_list, first_list + len(tile))
         for scores, ids, sign in zip(self.scores, self.ids, SIGNS, strict=True):
-            best = (sign * tile).topk(min(n_places, tile.shape[1]), dim=1)
-            found = best.values.masked_fill(best.values <= 0, -torch.inf)
-            both = torch.cat([scores[lists], found], dim=1).sort(
-                dim=1, descending=True, stable=True
-            )
-            both_ids = torch.cat([ids[lists], best.indices + first_id], dim=1)
+            signed = sign * tile
+            best, columns = _pick_largest(signed.where(signed > 0, -torch.inf), n_best)
+            both = torch.cat([scores[lists], best], dim=1).sort(dim=1, descending=True, stable=True)
+            both_ids = torch.cat([ids[lists], columns + first_id], dim=1)
             scores[lists] = both.values[:, :n_places]
             ids[lists] = both_ids.gather(1, both.indices[:, :n_places])
 
     def add_columns(self, tile: Scores, first_list: int, first_id: int) -> None:
         """See `TileLists`."""
         self.add_rows(tile.T, first_list, first_id)
+
+
+def _pick_largest(
+    scores: Scores, count: int
+) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
+    """Return the `count` largest scores of each row, and their columns; of equal ones the first.
+
+    `topk` takes any of the equal scores at the end of a list.
+    """
+    last = scores.topk(count, dim=1).values[:, -1:]
+    above, equal = scores > last, scores == last
+    n_wanted = count - above.sum(1, keepdim=True)
+    is_picked = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= n_wanted))
+    columns = is_picked.nonzero()[:, 1].view(len(scores), count)
+    return scores.gather(1, columns), columns
 
 
 def make_lists(n_lists: int, places: int, device: torch.device) -> StrongestLists:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ingest.relations.native import SIGNS
 from ingest.relations.neighbours.relation import Relation
-from ingest.relations.neighbours.tiles import SignedCandidates, SignedLists
+from ingest.relations.neighbours.tiles import SignedLists
 from ingest.relations.neighbours.unit_rows import Rows, UnitRows
+from ingest.relations.strongest import PlainLists
 
 MARGIN: Final = 4
 """Entries of a list beyond those wanted."""
@@ -173,7 +174,7 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
         ]
     )
     own /= _measure_norms(own)
-    candidates = SignedCandidates(width, rows.device, torch.float64)
+    lists = PlainLists(len(chosen), width, rows.device, torch.float64)
     numbers = torch.from_numpy(chosen).to(rows.device)
     for other in range(rows.n_layers):
         sees = [other in relation.lists_partners(int(layer), rows.n_layers) for layer in layers]
@@ -185,8 +186,7 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
             if relation.is_symmetric:
                 is_own = (numbers >= first) & (numbers < first + rows.n_neurons)
                 scores[is_own, numbers[is_own] - first] = 0
-            candidates.add_rows(scores.round_(decimals=DECIMALS), 0, first)
-    lists = candidates.join(len(chosen))
+            lists.add_rows(scores.round_(decimals=DECIMALS), 0, first)
     return _sort(lists.scores.cpu().numpy(), lists.ids.cpu().numpy())
 
 

@@ -62,13 +62,10 @@ class SignedCandidates:
     Args:
         count: Entries of a list.
         device: Where the cosines are.
-        dtype: Their type.
     """
 
-    def __init__(
-        self, count: int, device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        self._count, self._device, self._dtype = count, device, dtype
+    def __init__(self, count: int, device: torch.device) -> None:
+        self._count, self._device = count, device
         self._blocks: dict[int, tuple[Candidates, Candidates]] = {}
 
     def add_rows(self, tile: Scores, first_list: int, first_id: int) -> None:
@@ -86,7 +83,7 @@ class SignedCandidates:
     def join(self, n_neurons: int) -> SignedLists:
         """See `NeuronLists`."""
         shape = (2, n_neurons, self._count)
-        scores = torch.full(shape, -torch.inf, device=self._device, dtype=self._dtype)
+        scores = torch.full(shape, -torch.inf, device=self._device)
         ids = torch.zeros(shape, device=self._device, dtype=torch.int64)
         for first, of_block in self._blocks.items():
             for place, kept in enumerate(of_block):

@@ -60,12 +60,15 @@ def read(lists: StrongestLists, sign: int) -> list[list[tuple[float, int]]]:
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("decimals", [None, 1])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("decimals", [None, 1, 0])
 @pytest.mark.parametrize("places", [1, 2, 12, 40])
-def test_lists_of_rows_and_columns_are_those_of_sorting(places: int, decimals: int | None) -> None:
-    """With one decimal, many are equal."""
+def test_lists_of_rows_and_columns_are_those_of_sorting(
+    places: int, decimals: int | None, kind: str
+) -> None:
+    """With one decimal many are equal, with none nearly all."""
     scores = draw(decimals=decimals)
-    by_row, by_column = (native.CompiledLists(n, places) for n in (ROWS, COLUMNS))
+    by_row, by_column = (KINDS[kind](n, places) for n in (ROWS, COLUMNS))
     by_row.add_rows(scores, 0, 0)
     by_column.add_columns(scores, 0, 0)
     for sign in SIGNS:

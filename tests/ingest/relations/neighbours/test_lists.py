@@ -130,13 +130,18 @@ def test_all_beyond_the_threshold_are_listed_and_equal_ones_in_order(layers: Lay
         assert lists.n_cut == 0
 
 
-def test_a_list_has_an_end_and_says_so(layers: Layers) -> None:
+@pytest.mark.parametrize("tile", TILES)
+def test_a_list_has_an_end_and_says_so(layers: Layers, tile: float) -> None:
+    """All neurons are copies of one another: those of the smallest numbers are listed."""
     for layer in layers:
         layer["gate"][:] = layers[0]["gate"][0]
-    lists, _ = compute_lists(make_rows(layers), Relation("gate", "gate", "any"), WHOLE, 0.9)
-    assert np.bincount(lists.neuron).tolist() == [MOST] * (N_LAYERS * N_NEURONS)
-    assert lists.n_cut == N_LAYERS * N_NEURONS
+    lists, _ = compute_lists(make_rows(layers), Relation("gate", "gate", "any"), tile, 0.9)
+    n_total = N_LAYERS * N_NEURONS
+    assert lists.n_cut == n_total
     assert lists.cosine.min() == pytest.approx(1)
+    assert lists.neuron.tolist() == [neuron for neuron in range(n_total) for _ in range(MOST)]
+    others = [[i for i in range(n_total) if i != neuron][:MOST] for neuron in range(n_total)]
+    assert lists.other.reshape(n_total, MOST).tolist() == others
 
 
 def test_a_zero_vector_is_nobodys_neighbour(layers: Layers) -> None:
