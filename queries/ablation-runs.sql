@@ -11,7 +11,8 @@ SELECT r.run_id, m.name AS model,
        COALESCE(s.name, SUBSTR(s.definition, 1, 60)) AS neurons,
        (SELECT COUNT(*) FROM neuron_set_members e WHERE e.set_id = r.set_id) AS size,
        r.mode || COALESCE(' ' || r.value, '') || COALESCE(' where ' || r.condition, '') AS done,
-       x.metric, x.mean AS change, AVG(y.mean) AS baseline, MIN(y.mean) AS lowest, MAX(y.mean) AS highest
+       x.metric, x.mean AS change,
+       AVG(y.mean) AS baseline, MIN(y.mean) AS lowest, MAX(y.mean) AS highest
 FROM ablation_runs r
 JOIN models m ON m.model_id = r.model_id
 JOIN neuron_sets s ON s.set_id = r.set_id

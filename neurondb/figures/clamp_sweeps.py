@@ -107,8 +107,9 @@ def _stack(chart: alt.LayerChart, rows: list[dict[str, Any]]) -> alt.FacetChart:
     names = list(dict.fromkeys(row["panel"] for row in rows))
     header = alt.Header(title=None, labelAnchor="start", labelLimit=520)
     facet = alt.Facet("panel:N", sort=names, header=header)
-    stacked: alt.FacetChart = chart.facet(facet, columns=1, data=make_data(rows), spacing=16)
-    return stacked.resolve_scale(x="independent")
+    stacked = chart.facet(facet, columns=1, data=make_data(rows), spacing=16)
+    found: alt.FacetChart = stacked.resolve_scale(x="independent")
+    return found
 
 
 def _describe_position(position: str) -> str:

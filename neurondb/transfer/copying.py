@@ -56,7 +56,8 @@ class Copied:
     @property
     def shared_note(self) -> str:
         """The end of a sentence on what was copied: what did not need to be."""
-        return f"; {self.n_shared:,} more are there of other models" if self.n_shared else ""
+        were = "was" if self.n_shared == 1 else "were"
+        return f"; {self.n_shared:,} more {were} there already" if self.n_shared else ""
 
 
 @dataclass(frozen=True)
