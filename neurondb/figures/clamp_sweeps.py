@@ -94,10 +94,11 @@ def _group(sweeps: Sequence[ClampSweep]) -> dict[str, list[ClampSweep]]:
         groups.setdefault(place, []).append(sweep)
     named: dict[str, list[ClampSweep]] = {}
     for (prompt, chat, hook, position, low, high), of_one in groups.items():
-        words = [f"after “{keep_start(prompt, PROMPT_CELLS)}”{' as a chat' * chat}"]
+        span = f"{low:g} to {high:g}".replace("-", "−")
+        words = [f"{span} after “{keep_start(prompt, PROMPT_CELLS)}”{' as a chat' * chat}"]
         words += [hook] if len({place[2] for place in groups}) > 1 else []
         words += [_describe_position(position)] if len({place[3] for place in groups}) > 1 else []
-        name = make_visible(", ".join([*words, f"{low:g} to {high:g}".replace("-", "−")]))
+        name = make_visible(", ".join(words))
         named[name if name not in named else f"{name} (run {of_one[0].run.run_id})"] = of_one
     return named
 

@@ -87,6 +87,8 @@ function panels(spec, width) {
   const each = Math.min(room(columns), columns > 1 ? 1.8 * wide : 4 * wide);
   // Rows of panels take no number of columns: vega-lite warns of it.
   const side = spec.facet?.row || spec.facet?.column ? {} : { columns };
+  const { facet } = spec;
+  if (facet?.header?.labelLimit) side.facet = { ...facet, header: { ...facet.header, labelLimit: each } };
   return { ...spec, ...side, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
 }
 

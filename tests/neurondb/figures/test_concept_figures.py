@@ -114,8 +114,8 @@ def test_sweeps_of_another_range_or_prompt_have_panels_of_their_own(
     drawn = rows(found, "probability")
     panels = {row["run"]: row["panel"] for row in drawn}
     assert panels == {
-        runs[0]: "after “I live in <i>”, −100 to 100",
-        runs[1]: "after “I live in <i>”, −2 to 2",
+        runs[0]: "−100 to 100 after “I live in <i>”",
+        runs[1]: "−2 to 2 after “I live in <i>”",
     }
     assert found["resolve"]["scale"]["x"] == "independent"
 
