@@ -11,7 +11,8 @@ SELECT r.run_id, m.name AS model,
        COALESCE(s.name, SUBSTR(s.definition, 1, 60)) AS neurons,
        (SELECT COUNT(*) FROM neuron_set_members e WHERE e.set_id = r.set_id) AS size,
        r.mode || COALESCE(' ' || r.value, '') || COALESCE(' where ' || r.condition, '') AS done,
-       x.mean AS change, AVG(y.mean) AS baseline, MIN(y.mean) AS lowest, MAX(y.mean) AS highest
+       x.metric, x.mean AS change,
+       AVG(y.mean) AS baseline, MIN(y.mean) AS lowest, MAX(y.mean) AS highest
 FROM ablation_runs r
 JOIN models m ON m.model_id = r.model_id
 JOIN neuron_sets s ON s.set_id = r.set_id
@@ -22,6 +23,7 @@ LEFT JOIN ablation_results y
   ON y.run_id = b.run_id AND y.filter = 'all' AND y.metric = x.metric
 WHERE r.kind = 'together' AND r.baseline_of IS NULL
   AND (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))
-GROUP BY r.run_id, m.name, s.name, s.definition, r.set_id, r.mode, r.value, r.condition, x.mean
+GROUP BY r.run_id, m.name, s.name, s.definition, r.set_id, r.mode, r.value, r.condition, x.metric,
+         x.mean
 ORDER BY r.run_id DESC
 LIMIT :limit

@@ -35,7 +35,8 @@ def copy(source: str, destination: str, models: tuple[str, ...]) -> None:
     there, here = map(_hide_password, (destination, source))
     click.echo(
         f"copied {n} model{'s' * (n != 1)} to {there}: {copied.n_rows:,} rows of "
-        f"{len(copied.rows)} relations, the same as in {here} by their checksums",
+        f"{len(copied.rows)} relations, the same as in {here} by their checksums"
+        f"{copied.shared_note}",
         err=True,
     )
 

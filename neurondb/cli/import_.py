@@ -63,7 +63,7 @@ def parquet(folder: Path, db: str | None) -> None:
     n = len(copied.models)
     click.echo(
         f"imported {n} model{'s' * (n != 1)}: {copied.n_rows:,} rows of {len(copied.rows)} "
-        "relations, the same as were exported by their checksums",
+        f"relations, the same as were exported by their checksums{copied.shared_note}",
         err=True,
     )
 

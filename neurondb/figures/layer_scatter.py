@@ -26,6 +26,12 @@ from neurondb.reading.models import Model
 
 SIDE: Final = 440
 KINDS: Final = ("mismatched", "gaussian")
+_IS_NARROW: Final = "width < 300"
+_LABEL: Final = (
+    f"{_IS_NARROW} && !datum.upright ? replace(datum['class'], ' ', '/') : datum['class']"
+)
+"""What a class is called where its name is written: in two lines where names would meet."""
+_LINE: Final = 11
 Values = Float[np.ndarray, " neurons"]
 
 
@@ -198,10 +204,16 @@ def _draw_classes(threshold: float, limit: float) -> list[alt.Chart]:
     mark = alt.Chart(make_data(lines)).mark_rule(color=OUTLINE, strokeWidth=0.9, strokeDash=[2, 3])
     parts = [mark.encode(**axes, x2="x2:Q", y2="y2:Q")]
     names = make_names(threshold, limit)
-    for angle in (0, 270):
-        turned = [name for name in names if name["upright"] == (angle > 0)]
-        base = alt.Chart(make_data(turned)).encode(**axes, text="class:N")
-        look: dict[str, Any] = {"angle": angle, "fontSize": 10, "aria": False}
+    upright = [name for name in names if name["upright"]]
+    above = [name for name in names if not name["upright"] and name["y"] > 0]
+    below = [name for name in names if not name["upright"] and name["y"] <= 0]
+    # Lines follow downwards: at the lower edge, the first of two stands a line higher.
+    raised = alt.expr(f"{_IS_NARROW} ? -{_LINE} : 0")
+    for group, angle, dy in ((above, 0, 0), (below, 0, raised), (upright, 270, 0)):
+        base = alt.Chart(make_data(group)).transform_calculate(label=_LABEL)
+        base = base.encode(**axes, text="label:N")
+        look: dict[str, Any] = {"angle": angle, "dy": dy, "fontSize": 10, "aria": False}
+        look |= {"lineBreak": "/", "lineHeight": _LINE}
         parts.append(base.mark_text(stroke=SURFACE, strokeWidth=3, **look))
         parts.append(base.mark_text(color=MUTED, **look))
     return parts

@@ -1,11 +1,14 @@
 """`annotation~'weekday'`: words that somebody said of a neuron; `explanation~`, that a program did.
 
 Both ask the table `annotations` by its full-text index: one annotation must have all the words, in
-its value and its note together.
+its value and its note together. Where nothing at all was said of a model's neurons, it says so.
 """
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+
+from sqlalchemy import Connection, select
 
 from neurondb.contracts.explain import EXPLANATION
 from neurondb.errors import ExpressionError, UsageError
@@ -14,6 +17,8 @@ from neurondb.find.terms import Expression, IsAnnotated
 from neurondb.find.values import join_or
 from neurondb.full_text import write_condition
 from neurondb.phrases import parse_search
+from neurondb.reading.models import Model, match_neurons
+from neurondb.schema import tables
 from neurondb.sql.running import Value
 
 ANNOTATION_KEYS: Final[dict[str, str | None]] = {"annotation": None, EXPLANATION: EXPLANATION}
@@ -56,3 +61,23 @@ def select_annotated_neurons(term: IsAnnotated, bind: Callable[[Value], str]) ->
     contains = write_condition("annotations", "a", term.phrases, bind, server=term.server)
     of_key = "" if term.key is None else f" AND a.key = {bind(term.key)}"
     return _BY_WORDS.format(contains=contains, of_key=of_key)
+
+
+def explain_missing_annotations(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each model of whose neurons nobody said anything, where words of it are."""
+    x = tables.annotations.c
+    for key in dict.fromkeys(term.key for term in terms if isinstance(term, IsAnnotated)):
+        for model in models:
+            said = select(x.neuron_id).where(match_neurons(x.neuron_id, model))
+            said = said if key is None else said.where(x.key == key)
+            if connection.execute(said.limit(1)).first() is None:
+                yield _describe_missing(model, key)
+
+
+def _describe_missing(model: Model, key: str | None) -> str:
+    if key == EXPLANATION:
+        command = f"neurondb explain {shlex.quote(model.name)} --where EXPR --command CMD"
+        return f"no neuron of {model.name} has an explanation: run `{command}`"
+    return f"nothing is said of any neuron of {model.name}: `neurondb annotate FILE` stores it"

@@ -114,6 +114,7 @@ DEFAULT_COLUMNS: Final = (
     *("top_out_token", "description"),
 )
 """Columns that `find` shows unless told otherwise."""
+_ALL_COLUMNS: Final = '; `neurondb sql "SELECT * FROM neuron_overview LIMIT 1"` shows all'
 
 
 class ResultShape(NamedTuple):
@@ -180,7 +181,8 @@ def check_column(column: str) -> str:
     columns = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
     column = EFFECT_ALIASES.get(column, column)
     if column not in columns:
-        raise UsageError(f"unknown column {quote_word(column)}{suggest_names(column, columns)}")
+        hint = suggest_names(column, columns)
+        raise UsageError(f"unknown column {quote_word(column)}{hint or _ALL_COLUMNS}")
     return column
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
+from neurondb.find.annotations import explain_missing_annotations
 from neurondb.find.case_columns import UNIVERSAL_COLUMN, explain_missing_cases, parse_case_column
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
 from neurondb.find.concepts import explain_missing_concepts
@@ -28,6 +29,7 @@ from neurondb.find.descriptions import explain_missing_descriptions
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.families import explain_missing_families
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.marks import explain_missing_marks
 from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
 from neurondb.find.moves import explain_missing_moves
 from neurondb.find.peak_tokens import explain_rare_peaks
@@ -51,6 +53,7 @@ from neurondb.find.terms import (
     Place,
     iterate_terms,
 )
+from neurondb.find.unknown_places import explain_missing_experts
 from neurondb.interventions import ALWAYS
 from neurondb.reading.effects import (
     ATTRIBUTION,
@@ -185,6 +188,9 @@ def _explain_missing_data(
     yield from explain_missing_moves(connection, terms, models)
     described = any(isinstance(term, IsDescribed) or _is_description(term) for term in terms)
     yield from explain_missing_descriptions(connection, models, needed=described)
+    yield from explain_missing_annotations(connection, terms, models)
+    yield from explain_missing_marks(connection, terms, models)
+    yield from explain_missing_experts(columns, models)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 

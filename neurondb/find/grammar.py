@@ -370,7 +370,7 @@ def _choose_lists(key: Lexeme) -> tuple[int, ...]:
     key_name = key.value.lower().replace("-", "_")
     *qualifiers, last = TOKEN_KEYS.get(key_name, key_name).split(".")
     if last != "token":
-        hint = suggest_names(key_name, list_keys())
+        hint = suggest_names(key_name, list_keys()) or "; docs/find.md describes all there are"
         raise ExpressionError(f"unknown key {key.quoted} {key.where}{hint}")
     if "lm_head" in qualifiers:
         if len(qualifiers) > 1:

@@ -1,6 +1,9 @@
-"""Lists, stars and notes in find expressions: `list=favourites`, `starred`, `annotated=label`."""
+"""Lists, stars and notes in find expressions: `list=favourites`, `starred`, `annotated=label`.
 
-from collections.abc import Callable, Sequence
+Where a model has no neuron of the kind, it says so.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +16,7 @@ from neurondb.find.terms import Expression, IsMarked
 from neurondb.find.values import join_or, negate_if_unequal
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.reading.annotations import find_list_name, list_sources
+from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import tables
 from neurondb.sql.running import Value
 
@@ -79,3 +83,29 @@ def select_marked_neurons(term: IsMarked, bind: Callable[[Value], str]) -> str:
     ]
     where = f"\n    WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"\n    SELECT x.neuron_id\n    FROM annotations x{where}"  # noqa: S608
+
+
+def explain_missing_marks(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each term on marks that no neuron of a model has."""
+    x = tables.annotations.c
+    for term in dict.fromkeys(term for term in terms if isinstance(term, IsMarked)):
+        columns = {"key": term.key, "value": term.value, "source": term.source}
+        wanted = [x[name] == value for name, value in columns.items() if value is not None]
+        for model in models:
+            marked = select(x.neuron_id).where(match_neurons(x.neuron_id, model), *wanted)
+            if connection.execute(marked.limit(1)).first() is None:
+                yield f"no neuron of {model.name} {_describe_mark(term)}"
+
+
+def _describe_mark(term: IsMarked) -> str:
+    """Return what no neuron is, and how one becomes it."""
+    page = "a neuron's page of `neurondb serve --allow-annotations`"
+    if term.key == STAR_KEY:
+        by = "" if term.source is None else f" by {quote_word(term.source)}"
+        return f"is starred{by}; {page} has the star"
+    if term.value is not None:
+        return f"is on the list {quote_word(term.value)}; {page} has the lists"
+    what = "anything" if term.key is None else quote_word(term.key)
+    return f"has {what} said of it; `neurondb annotate FILE` stores what is"

@@ -21,6 +21,7 @@ VERSION: Final = 1
 """Of the rules by which descriptions are composed: others make stored ones stale."""
 _STAGES: Final = ("weights", "vocab", "properties", "texts", "activations", "peaks")
 _SETTINGS: Final = ("model_id", "threshold", "dataset_id", "first_neuron_id", "n_unused_rows")
+_IDS: Final = ("model_id", "dataset_id", "first_neuron_id")
 
 _FOUND: Final = """
     SELECT m.name AS model, n.name,
@@ -81,12 +82,25 @@ def read_basis(connection: Connection, model: Model) -> str | None:
     return None if found is None else str(found)
 
 
-def compute_basis(connection: Connection, model: Model) -> str:
+def _keep_id(_name: str, one: int) -> int:
+    return one
+
+
+def compute_basis(
+    connection: Connection, model: Model, find_former: Callable[[str, int], int] = _keep_id
+) -> str:
     """Return a digest of all that descriptions of a model follow from, as it is stored now.
 
     It is of the steps of its stages, of the runs of families and heads, and of what is shown of it:
     the threshold of the classes and the dataset. Times are no part of it: what is computed again
     with the same settings is the same, but for `--force`, after which lines are composed anew.
+
+    Args:
+        connection: to the database.
+        model: the model.
+        find_former: takes `model_id`, `dataset_id` or `first_neuron_id` and an id of it, and
+            returns the one that stands in the digest: that of the database that the model was
+            copied from.
     """
     step, family, head = tables.ingest_steps.c, tables.family_runs.c, tables.head_runs.c
     m = tables.models.c
@@ -96,6 +110,7 @@ def compute_basis(connection: Connection, model: Model) -> str:
         .order_by(step.stage, step.layer, step.dataset_id)
     )
     kept = [list(row) for row in steps if str(row.stage).split()[0] in (*_STAGES, "classes")]
+    kept = _turn_datasets(kept, find_former)
     runs = [
         [list(row) for row in connection.execute(query)]
         for query in (
@@ -109,8 +124,24 @@ def compute_basis(connection: Connection, model: Model) -> str:
     ]
     columns = [m[name] for name in _SETTINGS]
     shown = connection.execute(select(*columns).where(m.model_id == model.model_id)).one()
-    everything = [VERSION, list(shown), kept, runs]
+    former = [
+        find_former(name, value) if name in _IDS and value is not None else value
+        for name, value in zip(_SETTINGS, shown, strict=True)
+    ]
+    everything = [VERSION, former, kept, runs]
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+
+
+def _turn_datasets(
+    steps: list[list[Any]], find_former: Callable[[str, int], int]
+) -> list[list[Any]]:
+    """Return (stage, layer, dataset, …) of steps with former datasets, in the order of these."""
+    turned = [
+        [stage, layer, None if dataset is None else find_former("dataset_id", dataset), *others]
+        for stage, layer, dataset, *others in steps
+    ]
+    places = {(step[0], step[1]): place for place, step in enumerate(turned)}
+    return sorted(turned, key=lambda step: (places[step[0], step[1]], step[2] or 0))
 
 
 def write_description_condition(

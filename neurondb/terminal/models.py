@@ -183,7 +183,10 @@ def _draw_model(model: ModelStatus) -> Iterator[RenderableType]:
     yield table
     missing = _list_missing_stages(model.stages)
     if missing:
-        yield make_hint(f"  next: {format_ingest_command(model.model, model.source, *missing)}")
+        # An import need not say where the weights are: its user knows.
+        is_unknown = not model.n_rows and model.source == model.model
+        source = "CHECKPOINT" if is_unknown else model.source
+        yield make_hint(f"  next: {format_ingest_command(model.model, source, *missing)}")
     if model.stale_descriptions:
         name = shlex.quote(make_visible(model.model))
         yield make_hint(f"  descriptions are out of date: run `neurondb describe {name}`")

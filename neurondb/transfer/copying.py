@@ -19,29 +19,45 @@ from neurondb import migrate
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.database import check_revision, connect, format_url, parse_url, translate_errors
 from neurondb.errors import DatabaseError
+from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema import REVISION, tables
 from neurondb.transfer import unfinished
 from neurondb.transfer.chunks import Chunk, add_checksums, compute_checksum
 from neurondb.transfer.ids import IdMap, keep_ids, plan_ids
 from neurondb.transfer.loading import load_chunk
 from neurondb.transfer.reading import Source, read_chunks
-from neurondb.transfer.relations import RELATIONS, find_owner, find_space
+from neurondb.transfer.relations import NEURONS, RELATIONS, find_owner, find_space
 from neurondb.transfer.unfinished import Ledger, Progressed
+from neurondb.writing.descriptions import renew_basis
 from neurondb.writing.indexes import refresh_statistics
 from neurondb.writing.rows import transaction
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What was copied: the names of the models, and the rows of each relation that has any."""
+    """What was copied.
+
+    Attributes:
+        models: their names.
+        rows: relation → the rows that were stored, and read back; of each that has any.
+        n_shared: how many rows of the source were there already, as those of texts that other
+            models have read and of token properties.
+    """
 
     models: tuple[str, ...]
     rows: dict[str, int]
+    n_shared: int = 0
 
     @property
     def n_rows(self) -> int:
         """The rows of all relations."""
         return sum(self.rows.values())
+
+    @property
+    def shared_note(self) -> str:
+        """The end of a sentence on what was copied: what did not need to be."""
+        were = "was" if self.n_shared == 1 else "were"
+        return f"; {self.n_shared:,} more {were} there already" if self.n_shared else ""
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,16 @@ def copy_into(source: Source, location: str | None, progress: Progress) -> Copie
                 if is_empty:
                     unfinished.begin(connection, plan)
             if not is_empty:
-                _copy_beside(engine, source, rows, progress)
-                return _report(models, rows)
+                stored = _copy_beside(engine, source, rows, progress)
+                return _report(models, stored, sum(rows.values()))
         _copy_in_chunks(engine, source, rows, progress)
         _finish(engine, rows, progress)
-    return _report(models, rows)
+    return _report(models, rows, sum(rows.values()))
 
 
-def _report(models: dict[str, str], rows: dict[str, int]) -> Copied:
-    return Copied(tuple(models), {name: n for name, n in rows.items() if n})
+def _report(models: dict[str, str], stored: dict[str, int], n_read: int) -> Copied:
+    rows = {name: n for name, n in stored.items() if n}
+    return Copied(tuple(models), rows, n_read - sum(rows.values()))
 
 
 @contextmanager
@@ -230,8 +247,10 @@ def _finish(engine: Engine, rows: dict[str, int], progress: Progress) -> None:
         unfinished.finish(connection)
 
 
-def _copy_beside(engine: Engine, source: Source, rows: dict[str, int], progress: Progress) -> None:
-    """Copy into a database that has other models, in one transaction."""
+def _copy_beside(
+    engine: Engine, source: Source, rows: dict[str, int], progress: Progress
+) -> dict[str, int]:
+    """Copy into a database that has other models, in one transaction; return what was new there."""
     with transaction(engine) as connection:
         if connection.dialect.name == "postgresql":
             # who gives ids to new rows meanwhile would give those that the copy has chosen
@@ -254,9 +273,11 @@ def _copy_beside(engine: Engine, source: Source, rows: dict[str, int], progress:
         _verify(
             connection, {table: one for table, one in sums.items() if one.n_rows}, ids, progress
         )
+        _renew_bases(connection, ids)
         _count_on(connection)
     with transaction(engine) as connection:
         refresh_statistics(connection)
+    return {str(table.name): one.n_rows for table, one in sums.items()}
 
 
 def _verify(
@@ -280,6 +301,18 @@ def _verify(
                     f"{found.checksum:016x} in place of {expected.n_rows:,} with "
                     f"{expected.checksum:016x}; copy again into another database"
                 )
+
+
+def _renew_bases(connection: Connection, ids: IdMap) -> None:
+    """Write anew what the descriptions of copied models were composed of, by their new ids."""
+    spaces = {
+        "model_id": "models.model_id",
+        "dataset_id": "dataset_rows.dataset_id",
+        "first_neuron_id": NEURONS,
+    }
+    copied = tables.models.c.model_id > ids.lasts[spaces["model_id"]]
+    for row in connection.execute(select(*MODEL_COLUMNS).where(copied)).all():
+        renew_basis(connection, Model(*row), lambda name, one: ids.find_former(spaces[name], one))
 
 
 def _has_own_ids(table: Table) -> bool:

@@ -58,6 +58,13 @@ class IdMap:
                 columns[column.name] = self._move(space, np.asarray(columns[column.name]))
         return Chunk(columns)
 
+    def find_former(self, space: str, moved: int) -> int:
+        """Return the id that a row of the destination had in the source."""
+        for old, new in self.shared.get(space, {}).items():
+            if new == moved:
+                return old
+        return moved - self.offsets[space]
+
     def _find_new(self, table: Table, chunk: Chunk) -> NDArray[np.bool_] | None:
         """Return which rows are not there yet; None where all are new."""
         if table in _OF_DATASETS:

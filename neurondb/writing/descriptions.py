@@ -5,7 +5,7 @@ there stays, and nothing half-written is ever seen.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -66,6 +66,25 @@ def describe_model(
         _replace(connection, model, basis, neuron_ids, texts)
     n_nothing = sum(map(is_nothing, texts))
     return DescribeReport(model.name, len(texts), n_nothing, time.perf_counter() - started)
+
+
+def renew_basis(
+    connection: Connection, model: Model, find_former: Callable[[str, int], int]
+) -> None:
+    """Let descriptions that came with a copy be up to date, if they were where it is from.
+
+    What they were composed of is told by ids too, which a copy into a database of other models has
+    changed. What was out of date stays so.
+
+    Args:
+        connection: a transaction of the database that the model was copied into.
+        model: as it is there.
+        find_former: as in `compute_basis`.
+    """
+    if read_basis(connection, model) == compute_basis(connection, model, find_former):
+        r = tables.description_runs
+        renewed = r.update().where(r.c.model_id == model.model_id)
+        connection.execute(renewed.values(basis=compute_basis(connection, model)))
 
 
 @contextmanager

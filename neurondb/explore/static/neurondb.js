@@ -85,7 +85,11 @@ function panels(spec, width) {
   let columns = spec.columns ?? 1;
   while (columns > 1 && room(columns) < Math.min(wide, 100)) columns -= 1;
   const each = Math.min(room(columns), columns > 1 ? 1.8 * wide : 4 * wide);
-  return { ...spec, columns, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
+  // Rows of panels take no number of columns: vega-lite warns of it.
+  const side = spec.facet?.row || spec.facet?.column ? {} : { columns };
+  const { facet } = spec;
+  if (facet?.header?.labelLimit) side.facet = { ...facet, header: { ...facet.header, labelLimit: each } };
+  return { ...spec, ...side, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
 }
 
 /** What the menu and the padding leave of a chart's width for its title. */

@@ -1,10 +1,15 @@
 """The figures of neurons that were held, against the sample's rows."""
 
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.figures.concept_sweeps import LOWEST, RANDOM
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification
@@ -89,6 +94,30 @@ def test_a_clamp_sweeps_points_are_those_stored(
     )
     drawn = rows(alone, "probability")
     assert sorted((r["value"], r["probability"]) for r in drawn) == sorted(map(tuple, wanted))
+
+
+def test_sweeps_of_another_range_or_prompt_have_panels_of_their_own(
+    sample: Sample, tmp_path: Path
+) -> None:
+    path = shutil.copy(sample.path, tmp_path / "sweeps.db")
+    runs = (CLAMP_RUN + 10, CLAMP_RUN + 11)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO clamp_run_neurons (run_id, neuron_id) "
+            "SELECT ?, neuron_id FROM clamp_run_neurons WHERE run_id = ?",
+            runs,
+        )
+        connection.execute("UPDATE clamp_results SET value = 50 * value WHERE run_id = ?", runs[:1])
+    engine = open_existing(str(path))
+    found = specification(engine, "clamp-sweeps", GATED, layer=1, neuron=6)
+    engine.dispose()
+    drawn = rows(found, "probability")
+    panels = {row["run"]: row["panel"] for row in drawn}
+    assert panels == {
+        runs[0]: "−100 to 100 after “I live in <i>”",
+        runs[1]: "−2 to 2 after “I live in <i>”",
+    }
+    assert found["resolve"]["scale"]["x"] == "independent"
 
 
 def test_without_a_run_all_of_the_newest_prompt_are_drawn(sample_engine: Engine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, insert
 
 from neurondb.database import connect, open_existing, parse_url
 from neurondb.errors import ExpressionError
-from neurondb.find import find
+from neurondb.find import explain_empty, find
 from neurondb.find.grammar import parse
 from neurondb.schema import tables
 from tests.support.sample_facts import Sample
@@ -62,3 +62,9 @@ def test_the_neurons_are_those_of_which_it_was_said(
 def test_what_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse(text)
+
+
+def test_words_that_nobody_used_need_no_command(engine: Engine) -> None:
+    assert explain_empty(engine, "model=sample-llama explanation~weekend") == []
+    (line,) = explain_empty(engine, "model=sample-gpt explanation~weekend")
+    assert "no neuron of sample-gpt has an explanation" in line

@@ -146,8 +146,8 @@ def test_ablation_runs_stand_beside_their_random_neurons(
         )
     beside = {of: means[run_id] for run_id, of in runs if of is not None}
     found = list(named_queries.run(sample_engine, "ablation-runs", {"metric": "loss"}).rows)
-    assert [(row[0], row[2], row[4], row[5], row[6]) for row in found] == [
-        (run_id, "class='weakening'", "zero", means[run_id], beside[run_id])
+    assert [(row[0], row[2], *row[4:8]) for row in found] == [
+        (run_id, "class='weakening'", "zero", "loss", means[run_id], beside[run_id])
         for run_id, of in sorted(runs, reverse=True)
         if of is None
     ]

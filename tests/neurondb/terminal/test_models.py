@@ -92,6 +92,14 @@ def test_status_tells_size_layers_and_what_comes_next() -> None:
     assert "\x1b" not in text
 
 
+def test_status_of_an_import_that_names_no_checkpoint_leaves_it_to_its_user() -> None:
+    known = replace(STATUS.models[0], source="tiny", n_rows=0)
+    read = replace(known, n_rows=50_257)
+    for model, named in ((known, "CHECKPOINT"), (read, "tiny")):
+        text = shown(draw_status_page(DatabaseStatus("x", None, "0001", (model,))))
+        assert f"next: neurondb ingest {named} --name tiny --stages" in text
+
+
 def test_status_of_a_complete_model_asks_for_nothing() -> None:
     model = STATUS.models[0]
     done = replace(model, stages=model.stages[:1], open_run=None)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from neurondb.database import open_existing
+from neurondb.database import open_existing, parse_url
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
+from neurondb.reading.descriptions import has_stale_descriptions
 from neurondb.reading.integrity import find_problems
-from neurondb.reading.models import open_readonly
+from neurondb.reading.models import find_model, open_readonly
 from neurondb.transfer import chunks, copying, loading
 from neurondb.transfer.copying import copy_into
 from neurondb.transfer.databases import open_source, refuse_to_copy
-from tests.support.copies import Failing, InterruptedError_, contents, copy
+from neurondb.transfer.relations import RELATIONS
+from neurondb.writing.descriptions import describe_model
+from tests.support.copies import Failing, InterruptedError_, contents, copy, count_all
 from tests.support.ingested import Silent
 from tests.support.sample_database import build
 from tests.support.sample_facts import Sample
@@ -124,7 +127,13 @@ def test_models_are_copied_beside_others(sample: Sample, tmp_path: Path) -> None
     """Each by a copy of its own, they are what they are together, but for what is between them."""
     file = tmp_path / "copy.db"
     copy(str(sample.path), str(file), LLAMA)
-    copy(str(sample.path), str(file), GPT)
+    before = count_all(str(file))
+    copied = copy(str(sample.path), str(file), GPT)
+    new = {name: n - before[name] for name, n in count_all(str(file)).items()}
+    assert copied.rows == {name: n for name, n in new.items() if n}
+    with open_source(str(sample.path), [GPT]) as source:
+        n_read = sum(map(source.count, RELATIONS))
+    assert copied.n_shared == n_read - copied.n_rows > 0
     found, whole = contents(file), contents(sample.path)
     between = ("comparison", "series", "universality")
     for name, rows in whole.items():
@@ -142,6 +151,27 @@ def test_models_are_copied_beside_others(sample: Sample, tmp_path: Path) -> None
         ]
     assert places[0] == places[1]
     assert problems(file) == []
+
+
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_descriptions_beside_others_are_as_fresh_as_they_were(
+    tmp_path: Path, is_fresh: bool
+) -> None:
+    """Their digest is of ids, which another dataset and another model before them have moved."""
+    file, source = tmp_path / "copy.db", tmp_path / "source.db"
+    build(source)
+    copy(str(source), str(file), LLAMA)
+    with sqlite3.connect(file) as connection:  # texts of another fingerprint are not shared
+        connection.execute("UPDATE dataset_rows SET fingerprint = 'x' || fingerprint")
+    describe_model(parse_url(str(source)), GPT, Silent())
+    if not is_fresh:
+        with sqlite3.connect(source) as connection:
+            connection.execute("UPDATE models SET threshold = 0.25 WHERE name = ?", [GPT])
+    copy(str(source), str(file), GPT)
+    with open_readonly(str(file)) as connection:
+        model = find_model(connection, GPT)
+        assert model.first_neuron_id != 1
+        assert has_stale_descriptions(connection, model) is not is_fresh
 
 
 def test_a_model_that_is_there_is_refused(sample: Sample, tmp_path: Path) -> None:
