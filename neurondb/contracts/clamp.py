@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neurondb.contracts.concept import RunOrigin
-from neurondb.contracts.inputs import Machine, check_prompt
+from neurondb.contracts.inputs import Machine
 from neurondb.neurons import NeuronPlace
 
 if TYPE_CHECKING:  # a request need not wait for numpy
@@ -45,10 +45,6 @@ class ClampRequest:
     """One of `VALUE_SIGNS`: the sign in which the values are given."""
     store: bool = True
     """Whether the sweep is stored, unless the same one is."""
-
-    def __post_init__(self) -> None:
-        """Refuse an empty prompt."""
-        check_prompt(self.prompt)
 
 
 class NextTokens(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final, NamedTuple
 
 from neurondb.contracts.concept import RunOrigin, identify_request
-from neurondb.contracts.inputs import Machine, check_prompt
+from neurondb.contracts.inputs import Machine
 from neurondb.neurons import NeuronPlace
 
 
@@ -52,10 +52,6 @@ class GenerateRequest:
     """The expression that `zeroed` are the neurons of, as it is stored with them."""
     store: bool = True
     """Whether the texts are stored, in place of those that were asked for in the same way."""
-
-    def __post_init__(self) -> None:
-        """Refuse an empty prompt."""
-        check_prompt(self.prompt)
 
     def identify(self, model_id: int, fingerprint: str, n_samples: int | None = None) -> str:
         """Return the sha256 over all that is asked of a model.

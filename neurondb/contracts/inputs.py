@@ -69,16 +69,6 @@ def check_sample(
             )
 
 
-def check_prompt(prompt: str) -> None:
-    """Refuse a prompt without a character, after which nothing that was asked for follows.
-
-    Raises:
-        UsageError: says so.
-    """
-    if not prompt:
-        raise UsageError("the prompt is empty; give a text, if only of one character")
-
-
 def check_executor(name: str) -> None:
     """Refuse an executor that there is none of.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from neurondb.contracts.generate import Clamp
-from neurondb.contracts.inputs import Machine, NeuronSelection, check_prompt
+from neurondb.contracts.inputs import Machine, NeuronSelection
 from neurondb.neurons import NeuronPlace
 
 if TYPE_CHECKING:  # a request need not wait for numpy
@@ -53,10 +53,6 @@ class PromptRequest:
     """What the clamps set, one of `interventions.HOOKS`; None is hook_post."""
     chat: bool = False
     """Whether the prompt is what a user says, in the tokenizer's chat template."""
-
-    def __post_init__(self) -> None:
-        """Refuse an empty prompt."""
-        check_prompt(self.prompt)
 
     @property
     def wants_gradient(self) -> bool:
@@ -235,10 +231,6 @@ class ActivationsRequest:
     neurons: tuple[NeuronPlace, ...]
     text: str
     chat: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse an empty text."""
-        check_prompt(self.text)
 
 
 @dataclass(frozen=True)

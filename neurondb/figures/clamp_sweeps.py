@@ -16,7 +16,7 @@ from neurondb.figures.chart_parts import (
 )
 from neurondb.figures.palette import ACCENT, CLASS_COLOURS, OUTLINE
 from neurondb.figures.registry import FIGURES
-from neurondb.formatting.text import format_token, keep_start, make_visible
+from neurondb.formatting.text import format_token, make_visible, quote_prompt
 from neurondb.reading.clamps import (
     ClampedTarget,
     ClampSweep,
@@ -73,7 +73,7 @@ def draw(
         notes.insert(0, "a panel for each prompt and range of values")
         chart = _stack(chart.properties(width=520, height=PANEL_HEIGHT), rows)
     else:
-        after = f"after “{keep_start(first.prompt, 90)}”"
+        after = f"after {quote_prompt(first.prompt, 90)}"
         notes = [f"{first.hook} held at {_describe_position(first.position)}", after, *notes]
         chart = chart.properties(width=520, height=300, data=make_data(rows))
     found: alt.TopLevelMixin = chart.properties(
@@ -95,7 +95,7 @@ def _group(sweeps: Sequence[ClampSweep]) -> dict[str, list[ClampSweep]]:
     named: dict[str, list[ClampSweep]] = {}
     for (prompt, chat, hook, position, low, high), of_one in groups.items():
         span = f"{low:g} to {high:g}".replace("-", "−")
-        words = [f"{span} after “{keep_start(prompt, PROMPT_CELLS)}”{' as a chat' * chat}"]
+        words = [f"{span} after {quote_prompt(prompt, PROMPT_CELLS)}{' as a chat' * chat}"]
         words += [hook] if len({place[2] for place in groups}) > 1 else []
         words += [_describe_position(position)] if len({place[3] for place in groups}) > 1 else []
         name = make_visible(", ".join(words))

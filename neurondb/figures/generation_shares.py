@@ -11,7 +11,7 @@ from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
 from neurondb.figures.registry import FIGURES
-from neurondb.formatting.text import keep_start, make_visible
+from neurondb.formatting.text import keep_start, make_visible, quote_prompt
 from neurondb.reading.generation_runs import (
     CLEAN,
     STEERED,
@@ -40,7 +40,7 @@ def draw(connection: Connection, model: Model, run: int | None = None) -> alt.To
         )
     page = read_generation_page(connection, chosen[0])
     rows = list(_make_rows(page))
-    notes = [f"{page.run.n_samples} samples after “{keep_start(page.run.prompt, 80)}”"]
+    notes = [f"{page.run.n_samples} samples after {quote_prompt(page.run.prompt, 80)}"]
     if page.steering:
         notes.append(f"steered: {keep_start(make_visible(page.steering), 90)}")
     notes.append("line: Wilson's 95% interval")

@@ -71,6 +71,11 @@ def keep_start(text: str, cells: int, *, spaces: bool = False) -> str:
     return _cut_to_cells(visible, cells - 1) + ELLIPSIS
 
 
+def quote_prompt(prompt: str, cells: int) -> str:
+    """Return the start of a prompt in quotation marks; an empty one is the prefix token alone."""
+    return f"“{keep_start(prompt, cells)}”" if prompt else "the prefix token alone"
+
+
 def keep_end(text: str, cells: int) -> str:
     """Return the end of a text made visible in at most `cells`, `…` where the rest was cut off."""
     limit = cells * _CHARACTERS_PER_CELL

@@ -77,10 +77,10 @@ def _list_letters() -> Iterator[TextTest]:
 
 def _list_affixes() -> Iterator[TextTest]:
     for prefix in PREFIXES:
-        described = f"letters, the first of them {prefix}, with more after it"
+        described = f"letters, the first of them {prefix}, with two or more after it"
         yield TextTest(SPELLING, f"prefix_{prefix}", described, _begin_with(prefix, 2))
     for suffix in SUFFIXES:
-        described = f"letters, the last of them {suffix}, with more before it"
+        described = f"letters, the last of them {suffix}, with two or more before it"
         yield TextTest(SPELLING, f"suffix_{suffix}", described, _end_with(suffix))
 
 

@@ -167,10 +167,6 @@ def test_more_neurons_are_held_together(invoke: Invoke) -> None:
             UsageError,
             "--candidates",
         ),
-        (("clamp", "m", "4.1", ""), UsageError, "the prompt is empty"),
-        (("generate", "m", ""), UsageError, "the prompt is empty"),
-        (("prompt", "m", ""), UsageError, "the prompt is empty"),
-        (("activations", "m", "4.1", ""), UsageError, "the prompt is empty"),
     ],
 )
 def test_refusals_are_one_line(

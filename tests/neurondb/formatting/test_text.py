@@ -14,6 +14,7 @@ from neurondb.formatting.text import (
     keep_start,
     make_visible,
     quote_expression,
+    quote_prompt,
     wrap_parts,
 )
 
@@ -74,6 +75,11 @@ def test_what_was_cut_off_is_marked_where_it_was() -> None:
     assert keep_end("once upon a time", 6) == "… time"
     assert keep_start("dog", 3) == keep_end("dog", 3) == "dog"
     assert keep_start("dogs", 3) == "do…"
+
+
+def test_a_prompt_without_a_text_is_named() -> None:
+    assert quote_prompt("once upon a time", 6) == "“once …”"
+    assert quote_prompt("", 6) == "the prefix token alone"
 
 
 def test_a_token_missing_from_the_vocabulary() -> None:

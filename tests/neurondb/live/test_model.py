@@ -140,7 +140,7 @@ def test_of_eight_at_once_five_are_answered_and_three_come_again(live: LiveModel
 
 def test_who_leaves_the_queue_is_not_answered(live: LiveModel, tmp_path: Path) -> None:
     async def leave() -> None:
-        first = asyncio.ensure_future(live.ask(("sleep", 0.5)))
+        first = asyncio.ensure_future(live.ask(("sleep", 2.0)))
         second = asyncio.ensure_future(live.ask(("note", str(tmp_path / "asked"))))
         await asyncio.sleep(0.1)
         second.cancel()
