@@ -8,21 +8,11 @@ import altair as alt
 from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.figures.chart_parts import (
-    make_data,
-    make_title,
-    overlay,
-    round_value,
-)
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.palette import ACCENT, CLASS_COLOURS, OUTLINE
 from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import format_token, make_visible, quote_prompt
-from neurondb.reading.clamps import (
-    ClampedTarget,
-    ClampSweep,
-    list_clamps,
-    list_neuron_clamps,
-)
+from neurondb.reading.clamps import ClampedTarget, ClampSweep, list_clamps, list_neuron_clamps
 from neurondb.reading.models import Model, find_neuron_id
 
 DIGITS: Final = 7

@@ -19,7 +19,7 @@ from neurondb.find.terms import (
     get_dataset_name,
 )
 from neurondb.known_models import KNOWN
-from neurondb.reading.models import MODEL_COLUMNS, Model
+from neurondb.reading.models import MODEL_COLUMNS, Model, match_neurons
 from neurondb.schema.tables import (
     activation_stats,
     cosines,
@@ -243,9 +243,8 @@ def _find_lacking_dataset(connection: Connection, stage: str, model: Model) -> N
     table, d = STAGES[stage].table, dataset_rows.c
     if "dataset_id" not in table.c or has_rows(connection, table, model, model.dataset_id):
         return None
-    first, last = model.first_neuron_id, model.first_neuron_id + model.n_ids - 1
-    any_rows = select(table.c.neuron_id).where(table.c.neuron_id.between(first, last)).limit(1)
-    if connection.execute(any_rows).first() is None:
+    any_row = select(table.c.neuron_id).where(match_neurons(table.c.neuron_id, model)).limit(1)
+    if connection.execute(any_row).first() is None:
         return None
     query = select(d.dataset_id, d.name, d.source).where(d.dataset_id == model.dataset_id)
     row = connection.execute(query).first()
@@ -298,10 +297,7 @@ def has_rows(
     Where the table has a column for the dataset, only rows on that dataset count.
     """
     neuron_id: Column[int] = table.c.neuron_id
-    first, n = model.first_neuron_id, model.n_ids
-    if layer is not None:
-        first, n = first + layer * model.d_mlp, model.d_mlp
-    rows = select(neuron_id).where(neuron_id.between(first, first + n - 1))
+    rows = select(neuron_id).where(match_neurons(neuron_id, model, layer))
     if "dataset_id" in table.c:
         rows = rows.where(table.c.dataset_id == dataset_id)
     return connection.execute(rows.limit(1)).first() is not None
